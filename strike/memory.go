@@ -109,11 +109,15 @@ func (m *Memory) Len() int { return int(m.live.Load()) }
 
 // reserve takes one of the entries that are left.
 func (m *Memory) reserve() bool {
-	if m.live.Add(1) <= m.max {
-		return true
+	for {
+		n := m.live.Load()
+		if n >= m.max {
+			return false
+		}
+		if m.live.CompareAndSwap(n, n+1) {
+			return true
+		}
 	}
-	m.live.Add(-1)
-	return false
 }
 
 // purge forgets up to n keys (all, if n < 0) of s, which is locked, whose until
