@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -168,7 +169,7 @@ func (r *Realm) writeConfig(t testing.TB, o Options) {
 		supported = "    supported_enctypes = " + e + ":normal\n"
 		master = "    master_key_type = " + e + "\n"
 	} else {
-		for _, e := range Enctypes {
+		for _, e := range slices.Backward(Enctypes) { // the best first
 			supported += " " + e.Name + ":normal"
 		}
 		supported = "    supported_enctypes =" + supported + "\n"
