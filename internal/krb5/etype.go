@@ -58,8 +58,8 @@ type suite interface {
 	// returns false. out and ct may begin at the same octet.
 	open(d *derived, s *scratch, out, ct, tag []byte) bool
 
-	// prf returns RFC 3961's pseudo-random of the concatenation of in, which lies in s.
-	prf(d *derived, s *scratch, in ...[]byte) []byte
+	// prf returns RFC 3961's pseudo-random of head and in together, which lies in s.
+	prf(d *derived, s *scratch, head, in []byte) []byte
 
 	stringToKey(p *profile, password, salt string, iterations int) ([]byte, error)
 	scratch() *scratch

@@ -279,7 +279,7 @@ func (k *Key) PRF(dst, in []byte) []byte {
 	}
 	defer k.mu.RUnlock()
 	s := k.p.suite.scratch()
-	dst = append(dst, k.p.suite.prf(d, s, in)...)
+	dst = append(dst, k.p.suite.prf(d, s, nil, in)...)
 	k.p.suite.release(s)
 	return dst
 }

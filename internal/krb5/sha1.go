@@ -114,11 +114,10 @@ func (aesSHA1) open(d *derived, s *scratch, out, ct, tag []byte) bool {
 
 // prf is RFC 3962 §6's: the hash, cut to a multiple of the block length, encrypted
 // with the key for "prf". It is 16 octets, as all implementations have it.
-func (aesSHA1) prf(d *derived, s *scratch, in ...[]byte) []byte {
+func (aesSHA1) prf(d *derived, s *scratch, head, in []byte) []byte {
 	s.h.Reset()
-	for _, p := range in {
-		s.h.Write(p)
-	}
+	s.h.Write(head)
+	s.h.Write(in)
 	copy(s.block[:], s.h.Sum(s.sum[:0]))
 	d.block.Encrypt(s.block[:], s.block[:])
 	return s.block[:]

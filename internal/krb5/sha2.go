@@ -103,12 +103,11 @@ func (*aesSHA2) open(d *derived, s *scratch, out, ct, tag []byte) bool {
 var prfLabel = []byte("\x00\x00\x00\x01prf\x00")
 
 // prf is RFC 8009 §5's, all of the hash.
-func (a *aesSHA2) prf(d *derived, s *scratch, in ...[]byte) []byte {
+func (a *aesSHA2) prf(d *derived, s *scratch, head, in []byte) []byte {
 	s.begin(&d.mac)
 	s.h.Write(prfLabel)
-	for _, p := range in {
-		s.h.Write(p)
-	}
+	s.h.Write(head)
+	s.h.Write(in)
 	// s.sum is free until end.
 	s.h.Write(binary.BigEndian.AppendUint32(s.sum[:0], a.bits))
 	return s.end(&d.mac)
