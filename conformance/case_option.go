@@ -165,7 +165,7 @@ func optionNotKept(r *recorder) {
 	clear(s.InitOptions.Credentials)
 	clear(s.AcceptOptions.Credentials)
 	scribble(s.InitOptions.Bindings)
-	scribble(s.AcceptOptions.Bindings[:len(s.AcceptOptions.Bindings)/2])
+	scribble(s.AcceptOptions.Bindings[:len(s.AcceptOptions.Bindings)/2]) // not to the same octets
 	s.InitOptions = gss.InitOptions{Require: unheardOf, Bindings: []byte("tls-exporter:later")}
 	s.AcceptOptions = gss.AcceptOptions{Require: unheardOf, Bindings: []byte("tls-unique:later")}
 	t := Pump(r.ctx, i, a)
