@@ -45,7 +45,7 @@ import (
 // Params are what a context is made of. New copies the octets it keeps.
 type Params struct {
 	Info       gss.Info         // but for Overhead, which New fills in
-	MS         []byte           // master secret, as long as the hash
+	MS         []byte           // master secret, 32 octets
 	Hash       func() hash.Hash // of HKDF and HMAC: SHA-256 or SHA-384
 	AEAD       AEAD
 	PartialKey []byte           // of the PRF with PRFPartial; empty: Unavailable
@@ -112,8 +112,8 @@ func newContext(p Params, na string) (*Context, error) {
 	if c.now == nil {
 		c.now = time.Now
 	}
-	if len(p.MS) != c.macSize {
-		return nil, c.fail("New", gss.Failure, errors.New("record: master secret of another length than the hash"))
+	if len(p.MS) != keyLen {
+		return nil, c.fail("New", gss.Failure, errors.New("record: the master secret has 32 octets"))
 	}
 	p.MS = slices.Clone(p.MS)
 	c.partial = slices.Clone(p.PartialKey)
