@@ -1,0 +1,310 @@
+package krb5
+
+import (
+	"crypto/subtle"
+	"encoding/binary"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/gsseal/gss"
+	ikrb5 "github.com/gsseal/gss/internal/krb5"
+	"github.com/gsseal/gss/internal/window"
+)
+
+// contextParams are what a handshake agreed on.
+type contextParams struct {
+	info           gss.Info // newContext fills in Initiator and Overhead
+	initiator      bool
+	key            *ikrb5.Key // protects messages: the acceptor's subkey, else the initiator's, else the session key. It is the context's from now on
+	partial        *ikrb5.Key // of gss.PRFPartial: the initiator's subkey, else the session key. May be key; else it is the context's too
+	acceptorSubkey bool       // key is the acceptor's subkey, and tokens say so
+	sendSeq        uint64     // first sequence numbers
+	recvSeq        uint64
+}
+
+// A secContext protects messages, RFC 4121 §4.2. It holds no lock while it
+// encrypts or decrypts: its keys are safe for concurrent use, and erasing them
+// waits for those who use them.
+//
+// Unwrap does not allocate if dst has room for as many octets as the token has;
+// Wrap, if it has room for Info().Overhead octets more than the message.
+type secContext struct {
+	info                 gss.Info
+	key, partial         *ikrb5.Key
+	sendFlags, recvFlags byte // without flagSealed
+	sendSeal, sendSign   uint32
+	recvSeal, recvSign   uint32
+	sumLen               int
+	closed               atomic.Bool
+	sendSeq              atomic.Uint64
+
+	mu      sync.Mutex // guards what follows
+	recv    window.Window
+	claimed map[string]bool
+}
+
+var _ gss.Claimer = (*secContext)(nil)
+
+func newContext(p contextParams) *secContext {
+	c := &secContext{
+		info: p.info, key: p.key, partial: p.partial, sumLen: p.key.EType().ChecksumLen(),
+		sendFlags: flagSentByAcceptor,
+		sendSeal:  usageAcceptorSeal, sendSign: usageAcceptorSign,
+		recvSeal: usageInitiatorSeal, recvSign: usageInitiatorSign,
+		recv: window.New(p.recvSeq, p.info.Flags.Has(gss.Replay), p.info.Flags.Has(gss.Sequence)),
+	}
+	if p.initiator {
+		c.sendFlags, c.recvFlags = c.recvFlags, c.sendFlags
+		c.sendSeal, c.recvSeal = c.recvSeal, c.sendSeal
+		c.sendSign, c.recvSign = c.recvSign, c.sendSign
+	}
+	if p.acceptorSubkey {
+		c.sendFlags |= flagAcceptorSubkey
+		c.recvFlags |= flagAcceptorSubkey
+	}
+	c.info.Initiator = p.initiator
+	c.info.Overhead = 2*headerLen + p.key.Overhead()
+	c.sendSeq.Store(p.sendSeq)
+	return c
+}
+
+func (c *secContext) Info() gss.Info { return c.info }
+
+func (c *secContext) fail(op string, m gss.Major) error {
+	return &gss.Error{Op: op, Mech: c.info.Mech, Major: m}
+}
+
+// keyError is for errors of a Key other than ErrIntegrity: it was erased.
+func (c *secContext) keyError(op string) error { return c.fail(op, gss.NoContext) }
+
+// usable is what every call but Info and Close begins with.
+func (c *secContext) usable(op string) error {
+	switch {
+	case c.closed.Load():
+		return c.fail(op, gss.NoContext)
+	case !c.info.Expiry.IsZero() && time.Now().After(c.info.Expiry):
+		return c.fail(op, gss.ContextExpired)
+	}
+	return nil
+}
+
+// received checks the flags of a token: one that this side sent itself, or that
+// another key protects, is refused.
+func (c *secContext) received(flags byte) bool {
+	return flags&(flagSentByAcceptor|flagAcceptorSubkey) == c.recvFlags
+}
+
+// commit judges and records the sequence number of a token that is authentic.
+func (c *secContext) commit(op string, seq uint64) error {
+	c.mu.Lock()
+	err := c.recv.Commit(seq)
+	c.mu.Unlock()
+	if err != nil {
+		return c.fail(op, gss.MajorOf(err))
+	}
+	return nil
+}
+
+// Wrap sends EC and RRC 0 in sealed tokens, as MIT krb5 does.
+func (c *secContext) Wrap(dst, msg []byte, l gss.Level) ([]byte, error) {
+	const op = "Wrap"
+	if err := c.usable(op); err != nil {
+		return dst, err
+	}
+	switch l {
+	case gss.Confidential:
+		if !c.info.Flags.Has(gss.Conf) {
+			return dst, c.fail(op, gss.Unavailable)
+		}
+		out := slices.Grow(dst, len(msg)+c.info.Overhead)
+		out = appendWrapHeader(out, c.sendFlags|flagSealed, c.sendSeq.Add(1)-1)
+		out, err := c.key.EncryptParts(out, c.sendSeal, msg, out[len(dst):])
+		if err != nil {
+			return dst, c.keyError(op)
+		}
+		return out, nil
+	case gss.IntegrityOnly:
+		out := slices.Grow(dst, headerLen+len(msg)+c.sumLen)
+		out = appendWrapHeader(out, c.sendFlags, c.sendSeq.Add(1)-1)
+		out = append(out, msg...)
+		header := out[len(dst):][:headerLen]
+		out, err := c.key.ChecksumParts(out, c.sendSeal, msg, header)
+		if err != nil {
+			return dst, c.keyError(op)
+		}
+		binary.BigEndian.PutUint16(out[len(dst)+atEC:], uint16(c.sumLen))
+		return out, nil
+	}
+	return dst, c.fail(op, gss.BadQOP)
+}
+
+// Unwrap takes sealed tokens also on a context without Conf: whoever can make one
+// may.
+func (c *secContext) Unwrap(dst, tok []byte) ([]byte, gss.Level, error) {
+	const op = "Unwrap"
+	if err := c.usable(op); err != nil {
+		return dst, 0, err
+	}
+	w, ok := parseWrap(tok)
+	if !ok {
+		return dst, 0, c.fail(op, gss.DefectiveToken)
+	}
+	if !c.received(w.flags) {
+		return dst, 0, c.fail(op, gss.BadMIC)
+	}
+	var out []byte
+	var err error
+	level := gss.IntegrityOnly
+	if w.flags&flagSealed != 0 {
+		level = gss.Confidential
+		out, err = c.openSealed(op, dst, tok[:headerLen], &w)
+	} else {
+		out, err = c.openClear(op, dst, tok[:headerLen], &w)
+	}
+	if err != nil {
+		return dst, 0, err
+	}
+	if err := c.commit(op, w.seq); err != nil {
+		clear(out[len(dst):])
+		return dst, 0, err
+	}
+	return out, level, nil
+}
+
+// openSealed appends the message of a sealed token to dst. The header within the
+// encryption has to be the one in clear, EC included, but for its RRC of 0.
+func (c *secContext) openSealed(op string, dst, header []byte, w *wrapToken) ([]byte, error) {
+	if len(w.head)+len(w.tail) < c.key.Overhead()+headerLen {
+		return dst, c.fail(op, gss.DefectiveToken)
+	}
+	out, err := c.key.DecryptParts(dst, c.recvSeal, w.head, w.tail)
+	switch {
+	case err == ikrb5.ErrIntegrity:
+		return dst, c.fail(op, gss.BadMIC)
+	case err != nil:
+		return dst, c.keyError(op)
+	}
+	end := len(out) - headerLen
+	inner := out[end:]
+	n := end - w.ec
+	switch {
+	case subtle.ConstantTimeCompare(inner[:atRRC], header[:atRRC])&
+		subtle.ConstantTimeCompare(inner[8:], header[8:]) != 1 || inner[atRRC]|inner[atRRC+1] != 0:
+		err = c.fail(op, gss.BadMIC)
+	case n < len(dst):
+		err = c.fail(op, gss.DefectiveToken)
+	default:
+		return out[:n], nil
+	}
+	clear(out[len(dst):])
+	return dst, err
+}
+
+// openClear appends the message of a token that is not sealed to dst. Behind it
+// the checksum and the header that the checksum covers are put together.
+func (c *secContext) openClear(op string, dst, header []byte, w *wrapToken) ([]byte, error) {
+	n := len(w.head) + len(w.tail) - c.sumLen
+	if n < 0 || w.ec != c.sumLen {
+		return dst, c.fail(op, gss.DefectiveToken)
+	}
+	out := slices.Grow(dst, headerLen+n+c.sumLen)
+	out = append(append(append(out, w.head...), w.tail...), header...)
+	msg, sum, header := out[len(dst):][:n], out[len(dst)+n:][:c.sumLen], out[len(out)-headerLen:]
+	clear(header[atEC:8])
+	err := c.key.VerifyParts(sum, c.recvSeal, msg, header)
+	switch {
+	case err == ikrb5.ErrIntegrity:
+		err = c.fail(op, gss.BadMIC)
+	case err != nil:
+		err = c.keyError(op)
+	default:
+		return out[:len(dst)+n], nil
+	}
+	clear(out[len(dst):])
+	return dst, err
+}
+
+func (c *secContext) MIC(dst, msg []byte) ([]byte, error) {
+	const op = "GetMIC"
+	if err := c.usable(op); err != nil {
+		return dst, err
+	}
+	out := slices.Grow(dst, headerLen+c.sumLen)
+	out = appendMICHeader(out, c.sendFlags, c.sendSeq.Add(1)-1)
+	out, err := c.key.ChecksumParts(out, c.sendSign, msg, out[len(dst):])
+	if err != nil {
+		return dst, c.keyError(op)
+	}
+	return out, nil
+}
+
+func (c *secContext) VerifyMIC(msg, mic []byte) error {
+	const op = "VerifyMIC"
+	if err := c.usable(op); err != nil {
+		return err
+	}
+	flags, seq, sum, ok := parseMIC(mic)
+	if !ok || len(sum) != c.sumLen {
+		return c.fail(op, gss.DefectiveToken)
+	}
+	// RFC 4121 §4.2.2: never sealed.
+	if !c.received(flags) || flags&flagSealed != 0 {
+		return c.fail(op, gss.BadMIC)
+	}
+	err := c.key.VerifyParts(sum, c.recvSign, msg, mic[:headerLen])
+	switch {
+	case err == ikrb5.ErrIntegrity:
+		return c.fail(op, gss.BadMIC)
+	case err != nil:
+		return c.keyError(op)
+	}
+	return c.commit(op, seq)
+}
+
+// PRF is RFC 7802.
+func (c *secContext) PRF(key gss.PRFKey, in []byte, n int) ([]byte, error) {
+	const op = "Pseudo_random"
+	if err := c.usable(op); err != nil {
+		return nil, err
+	}
+	var k *ikrb5.Key
+	switch key {
+	case gss.PRFFull:
+		k = c.key
+	case gss.PRFPartial:
+		k = c.partial
+	default:
+		return nil, c.fail(op, gss.Unavailable)
+	}
+	if len(in) > gss.MaxPRF || n < 0 || n > gss.MaxPRF {
+		return nil, c.fail(op, gss.Failure)
+	}
+	out, err := k.AppendPRFPlus(make([]byte, 0, n), in, n)
+	if err != nil {
+		return nil, c.keyError(op)
+	}
+	return out, nil
+}
+
+// Claim is false after Close: there is nothing left to number.
+func (c *secContext) Claim(label string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed.Load() || c.claimed[label] {
+		return false
+	}
+	if c.claimed == nil {
+		c.claimed = make(map[string]bool)
+	}
+	c.claimed[label] = true
+	return true
+}
+
+func (c *secContext) Close() error {
+	c.closed.Store(true)
+	c.key.Erase()
+	c.partial.Erase()
+	return nil
+}
