@@ -153,7 +153,7 @@ func TestGokrb5(t *testing.T) {
 		k, theirs := newKey(t, e, value), types.EncryptionKey{KeyType: int32(e), KeyValue: value}
 		for _, n := range lengths() {
 			msg := pattern(n)
-			for _, usage := range []uint32{2, 11, 24, 1024} {
+			for _, usage := range []uint32{2, 24} {
 				ct, _ := k.Encrypt(nil, msg, usage)
 				got, err := crypto.DecryptMessage(slices.Clone(ct), theirs, usage)
 				if err != nil || !bytes.Equal(got, msg) {
