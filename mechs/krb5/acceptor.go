@@ -1,0 +1,349 @@
+package krb5
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"time"
+
+	"github.com/gsseal/gss"
+	ikrb5 "github.com/gsseal/gss/internal/krb5"
+	"github.com/gsseal/gss/oid"
+	"github.com/gsseal/gss/strike"
+)
+
+// An acceptor reads an AP-REQ and, if mutual authentication was asked for, sends
+// an AP-REP (RFC 4120 §3.2, RFC 4121 §4.1).
+type acceptor struct {
+	m    *Mech
+	cred *Credential // a handle of its own; nil: still to be asked for
+	opts gss.AcceptOptions
+	done bool
+}
+
+// Close implements gss.Handshake.
+func (h *acceptor) Close() error {
+	h.done = true
+	if h.cred != nil {
+		h.cred.Close()
+	}
+	return nil
+}
+
+// A refusal is why a handshake fails, for the caller and for the peer.
+type refusal struct {
+	major gss.Major
+	code  ikrb5.ErrorCode // also told to the peer
+	err   error           // cause, for the caller only; nil: code
+}
+
+func acceptError(r *refusal) error {
+	e := &gss.Error{Op: "Accept_sec_context", Mech: oid.Krb5, Major: r.major, Minor: uint32(r.code), Err: r.err}
+	if e.Err == nil {
+		e.Err = r.code
+	}
+	return e
+}
+
+// Step implements gss.Handshake.
+func (h *acceptor) Step(ctx context.Context, in []byte) ([]byte, gss.Context, error) {
+	if h.done {
+		return nil, nil, &gss.Error{Op: "Accept_sec_context", Mech: oid.Krb5, Major: gss.NoContext}
+	}
+	defer h.Close()
+	if h.cred == nil {
+		c, err := h.m.acceptor(ctx)
+		if err != nil {
+			return nil, nil, err
+		}
+		h.cred = c
+	}
+	if !h.cred.shared.accepts {
+		return nil, nil, noCred("Accept_sec_context", nil)
+	}
+	id, msg, ok := unframe(in)
+	if !ok {
+		return nil, nil, acceptError(&refusal{gss.DefectiveToken, ikrb5.KRB_AP_ERR_BADVERSION, nil})
+	}
+	x := exchange{m: h.m, keys: h.cred.shared.keys, only: h.cred.shared.principal, opts: &h.opts}
+	defer x.erase()
+	var r *refusal
+	if id != tokAPReq {
+		r = &refusal{gss.DefectiveToken, ikrb5.KRB_AP_ERR_MSG_TYPE, nil}
+	} else if r = x.read(msg); r == nil {
+		r = x.strike(ctx)
+	}
+	if r != nil {
+		return x.errorToken(r.code), nil, acceptError(r)
+	}
+	out, sc, err := x.establish()
+	if err != nil {
+		return nil, nil, acceptError(&refusal{gss.Failure, ikrb5.KRB_ERR_GENERIC, err})
+	}
+	return out, sc, nil
+}
+
+// An exchange is one AP exchange as the acceptor sees it.
+type exchange struct {
+	m    *Mech
+	keys *keytab
+	only ikrb5.Principal // no Components: any in keys
+	opts *gss.AcceptOptions
+
+	server  ikrb5.Principal // of the ticket; empty before the AP-REQ is parsed
+	written time.Time       // when the service key that opened the ticket was written
+	session *ikrb5.Key
+	subkey  *ikrb5.Key // the initiator's; nil: none
+	cipher  []byte     // of the authenticator
+	auth    *ikrb5.Authenticator
+	stamp   time.Time // the authenticator's clock
+	info    gss.Info
+}
+
+func (x *exchange) erase() {
+	if x.session != nil {
+		x.session.Erase()
+	}
+	if x.subkey != nil {
+		x.subkey.Erase()
+	}
+}
+
+// errorToken is a KRB-ERROR for the peer, RFC 4120 §5.9.1. It says no more than
+// the code.
+func (x *exchange) errorToken(code ikrb5.ErrorCode) []byte {
+	now, server := time.Now(), x.server
+	if server.Realm == "" { // nobody was asked for; the message needs a realm
+		server.Realm = x.keys.entries[0].principal.Realm
+	}
+	e := ikrb5.KRBError{
+		STime: now.Truncate(time.Second), SUsec: now.Nanosecond() / 1000,
+		Code: code, Realm: server.Realm, SName: server.Name,
+	}
+	return frame(tokError, e.Append(nil))
+}
+
+// read verifies an AP-REQ, in the order in which its parts become trustworthy.
+func (x *exchange) read(msg []byte) *refusal {
+	req, err := ikrb5.ParseAPReq(msg)
+	if err != nil {
+		return &refusal{gss.DefectiveToken, ikrb5.KRB_AP_ERR_MSG_TYPE, err}
+	}
+	x.server = ikrb5.Principal{Name: req.Ticket.SName, Realm: req.Ticket.Realm}
+	x.cipher = req.Authenticator.Cipher
+	if req.Options&ikrb5.APUseSessionKey != 0 { // user to user
+		return &refusal{gss.Unavailable, ikrb5.KRB_AP_ERR_NOKEY, nil}
+	}
+	part, r := x.openTicket(&req.Ticket)
+	if r != nil {
+		return r
+	}
+	defer part.Key.Erase()
+	if r := x.checkTicket(part); r != nil {
+		return r
+	}
+	return x.openAuthenticator(&req.Authenticator, part)
+}
+
+// openTicket decrypts the ticket with one of our keys. sname and realm only choose
+// which: they are proven by that key.
+func (x *exchange) openTicket(t *ikrb5.Ticket) (*ikrb5.EncTicketPart, *refusal) {
+	if len(x.only.Name.Components) > 0 && !x.only.Equal(x.server) || !x.keys.has(x.server) {
+		return nil, &refusal{gss.NoCred, ikrb5.KRB_AP_ERR_NOT_US, nil}
+	}
+	candidates := x.keys.candidates(x.server, &t.EncPart)
+	if len(candidates) == 0 {
+		return nil, &refusal{gss.NoCred, ikrb5.KRB_AP_ERR_BADKEYVER, nil}
+	}
+	for _, k := range candidates {
+		plain, err := k.key.Decrypt(nil, t.EncPart.Cipher, ikrb5.UsageTicket)
+		if err != nil {
+			continue
+		}
+		defer clear(plain)
+		x.written = k.written
+		part, err := ikrb5.ParseEncTicketPart(plain)
+		if err != nil {
+			return nil, &refusal{gss.DefectiveToken, ikrb5.KRB_AP_ERR_MODIFIED, err}
+		}
+		return part, nil
+	}
+	return nil, &refusal{gss.BadMIC, ikrb5.KRB_AP_ERR_BAD_INTEGRITY, nil}
+}
+
+// checkTicket decides whether the ticket may be used here and now.
+func (x *exchange) checkTicket(part *ikrb5.EncTicketPart) *refusal {
+	now, start := time.Now(), part.StartTime
+	if start.IsZero() {
+		start = part.AuthTime
+	}
+	switch {
+	case part.Flags&ikrb5.TicketInvalid != 0, start.After(now.Add(x.m.config.skew())):
+		return &refusal{gss.Failure, ikrb5.KRB_AP_ERR_TKT_NYV, nil}
+	case !now.Before(part.EndTime):
+		// No skew here: a context must not outlive its ticket, and this one would
+		// have expired before its first message.
+		return &refusal{gss.CredentialsExpired, ikrb5.KRB_AP_ERR_TKT_EXPIRED, nil}
+	case part.CRealm != x.server.Realm && part.Flags&ikrb5.TicketTransitedOK == 0:
+		// Realms on the way may have lied about the client, RFC 4120 §2.7.
+		return &refusal{gss.Unauthorized, ikrb5.KRB_AP_PATH_NOT_ACCEPTED, nil}
+	case !x.m.config.permits(part.Key.EType):
+		return &refusal{gss.Unavailable, ikrb5.KDC_ERR_ETYPE_NOSUPP, nil}
+	case critical(part.AuthData):
+		return &refusal{gss.Unauthorized, ikrb5.KRB_AP_ERR_MODIFIED, errAuthData}
+	}
+	var err error
+	if x.session, err = part.Key.Key(); err != nil {
+		return &refusal{gss.DefectiveToken, ikrb5.KRB_AP_ERR_MODIFIED, err}
+	}
+	return nil
+}
+
+var errAuthData = errors.New("krb5: authorization data that is not understood restricts the ticket")
+
+// adKDCIssued may be ignored, RFC 4120 §5.2.6.2.
+const adKDCIssued = 4
+
+// critical reports whether list holds what a service has to refuse because it does
+// not know what it means, RFC 4120 §5.2.6. PACs come inside AD-IF-RELEVANT.
+func critical(list []ikrb5.AuthDataEntry) bool {
+	for _, e := range list {
+		if e.Type != ikrb5.ADIfRelevant && e.Type != adKDCIssued {
+			return true
+		}
+	}
+	return false
+}
+
+// openAuthenticator decrypts the authenticator and checks it. Who the client is,
+// the ticket says; the authenticator has to agree.
+func (x *exchange) openAuthenticator(data *ikrb5.EncryptedData, part *ikrb5.EncTicketPart) *refusal {
+	if data.EType != x.session.EType() {
+		return &refusal{gss.DefectiveToken, ikrb5.KRB_AP_ERR_BAD_INTEGRITY, errNoEncType}
+	}
+	plain, err := x.session.Decrypt(nil, data.Cipher, ikrb5.UsageAPReqAuth)
+	if err != nil {
+		return &refusal{gss.BadMIC, ikrb5.KRB_AP_ERR_BAD_INTEGRITY, nil}
+	}
+	defer clear(plain)
+	auth, err := ikrb5.ParseAuthenticator(plain)
+	if err != nil {
+		return &refusal{gss.DefectiveToken, ikrb5.KRB_AP_ERR_MODIFIED, err}
+	}
+	if auth.Subkey != nil {
+		defer auth.Subkey.Erase()
+	}
+	client, skew := part.Client(), x.m.config.skew()
+	x.auth = auth
+	x.stamp = auth.CTime.Add(time.Duration(auth.CUsec) * time.Microsecond)
+	switch claimed := (ikrb5.Principal{Name: auth.CName, Realm: auth.CRealm}); {
+	case !claimed.Equal(client):
+		return &refusal{gss.BadMIC, ikrb5.KRB_AP_ERR_BADMATCH, nil}
+	case time.Until(x.stamp).Abs() > skew:
+		return &refusal{gss.Failure, ikrb5.KRB_AP_ERR_SKEW, nil}
+	case !auth.HasSeq:
+		return &refusal{gss.DefectiveToken, ikrb5.KRB_AP_ERR_BADSEQ, nil} // RFC 4121 §4.1.1
+	case auth.Cksum == nil || auth.Cksum.Type != checksumType:
+		return &refusal{gss.DefectiveToken, ikrb5.KRB_AP_ERR_INAPP_CKSUM, nil}
+	case critical(auth.AuthData):
+		return &refusal{gss.Unauthorized, ikrb5.KRB_AP_ERR_MODIFIED, errAuthData}
+	}
+	sum, ok := parseGSSChecksum(auth.Cksum.Sum)
+	if !ok {
+		return &refusal{gss.DefectiveToken, ikrb5.KRB_AP_ERR_INAPP_CKSUM, nil}
+	}
+	if auth.Subkey != nil {
+		if !x.m.config.permits(auth.Subkey.EType) {
+			return &refusal{gss.Unavailable, ikrb5.KDC_ERR_ETYPE_NOSUPP, nil}
+		}
+		if x.subkey, err = auth.Subkey.Key(); err != nil {
+			return &refusal{gss.DefectiveToken, ikrb5.KRB_AP_ERR_MODIFIED, err}
+		}
+	}
+	bound, ok := checkBindings(x.opts.Bindings, x.opts.BindingsOptional, sum.bindings)
+	if !ok {
+		return &refusal{gss.BadBindings, ikrb5.KRB_ERR_GENERIC, errBindings}
+	}
+	x.info = gss.Info{
+		Mech: oid.Krb5, Local: mechName(x.server), Peer: partyName(client),
+		Flags: sum.flags&wireFlags | gss.ProtReady, Expiry: part.EndTime,
+	}
+	if bound {
+		x.info.Flags |= gss.Bound
+	}
+	if isAnonymous(client.Name) {
+		x.info.Flags |= gss.Anon
+	}
+	if err := x.opts.Check(x.info); err != nil {
+		return &refusal{gss.MajorOf(err), ikrb5.KRB_ERR_GENERIC, err}
+	}
+	return nil
+}
+
+var errBindings = errors.New("krb5: the initiator's channel bindings are missing or others")
+
+// strike makes sure that this AP-REQ was not here before. Its authenticator has a
+// random confounder, so that its ciphertext is what comes once; a recorded one
+// cannot be older than the service key either.
+//
+// A store that cannot vouch does not matter with mutual authentication: the
+// context's key then is a subkey that this side has just drawn, and who replays an
+// AP-REQ does not learn it.
+func (x *exchange) strike(ctx context.Context) *refusal {
+	hash := sha256.New()
+	hash.Write([]byte("gss krb5 strike 1"))
+	hash.Write(x.cipher)
+	skew, now := x.m.config.skew(), time.Now()
+	from := x.stamp.Add(-skew)
+	if x.written.After(from) && !x.written.After(now) {
+		from = x.written
+	}
+	err := x.m.replay.Strike(ctx, [32]byte(hash.Sum(nil)), from, x.stamp.Add(skew))
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, strike.ErrSeen):
+		return &refusal{gss.DuplicateToken, ikrb5.KRB_AP_ERR_REPEAT, err}
+	case errors.Is(err, strike.ErrUnsure) && x.info.Flags.Has(gss.Mutual):
+		return nil
+	}
+	return &refusal{gss.Unavailable, ikrb5.KRB_ERR_GENERIC, err}
+}
+
+// establish makes the context and, with mutual authentication, the AP-REP, which
+// asserts a subkey of this side's.
+func (x *exchange) establish() ([]byte, gss.Context, error) {
+	if x.subkey == nil {
+		var err error
+		if x.subkey, err = copyKey(x.session); err != nil {
+			return nil, nil, err
+		}
+	}
+	if !x.info.Flags.Has(gss.Mutual) {
+		return nil, x.context(nil, x.auth.SeqNumber), nil
+	}
+	key, err := ikrb5.RandomKey(x.session.EType())
+	if err != nil {
+		return nil, nil, err
+	}
+	value := ikrb5.EncryptionKey{EType: key.EType(), Value: key.Bytes()}
+	defer value.Erase()
+	seq := nonce() >> 1
+	part := ikrb5.EncAPRepPart{CTime: x.auth.CTime, CUsec: x.auth.CUsec, Subkey: &value, SeqNumber: seq, HasSeq: true}
+	plain := part.Append(nil)
+	defer clear(plain)
+	cipher, err := x.session.Encrypt(nil, plain, ikrb5.UsageAPRepEnc)
+	if err != nil {
+		key.Erase()
+		return nil, nil, err
+	}
+	rep := ikrb5.APRep{EncPart: ikrb5.EncryptedData{EType: x.session.EType(), Cipher: cipher}}
+	return frame(tokAPRep, rep.Append(nil)), x.context(key, seq), nil
+}
+
+// context makes the context, which gets the initiator's subkey and key, ours.
+func (x *exchange) context(key *ikrb5.Key, sendSeq uint32) gss.Context {
+	sc := newSubkeyContext(x.info, key, x.subkey, sendSeq, x.auth.SeqNumber)
+	x.subkey = nil
+	return sc
+}

@@ -1,0 +1,49 @@
+// Package krb5 is the Kerberos mechanism (RFC 4121, over RFC 4120), compatible
+// with MIT, Heimdal, Windows and Java.
+//
+//	config, err := krb5.LoadConfig("/etc/krb5.conf")
+//	mech := krb5.New(krb5.Options{Config: config})
+//	cred, err := krb5.FromPassword("alice@EXAMPLE.ORG", password)
+//	h, err := mech.Initiate(gss.Service("host", "files.example.org"), &gss.InitOptions{
+//		Credentials: []gss.Credential{cred},
+//	})
+//
+// It reads no environment and looks for no file by itself: package mechs does that.
+// All four AES encryption types are there (17 to 20, RFC 3962 and RFC 8009), and
+// nothing older.
+//
+// # What a context proves
+//
+// The client's name is the ticket's, never what an authenticator claims. The
+// service's name is the ticket's too, as the initiator asked for it; a keytab in
+// which two principals have one key (aliases) cannot tell which of them was meant.
+// A ticket from another realm is accepted only if this realm's KDC has checked the
+// realms on its path; to whom that name belongs here is the application's to say.
+//
+// Forward secrecy there is none: whoever has the service's key, or the ticket's
+// session key, and the recorded handshake, has the context's keys.
+//
+// # Replays
+//
+// An AP-REQ says everything in one token, so an acceptor has to know it when it
+// comes again: see [Options]. With mutual authentication (the default) a replayed
+// one gains nothing, as the keys then depend on a subkey of the acceptor's; without
+// it, one that the store cannot vouch for is refused.
+//
+// # KDCs
+//
+// The AS and TGS exchanges here are this package's own, over the messages that the
+// AP exchange needs anyway, and so are the readers of krb5.conf, keytabs and
+// credential caches. (gokrb5, which has them too, takes no context.Context, believes
+// the length and the iteration count of whoever answers in the KDC's place, panics
+// on malformed caches, and misses includes, quotes and enctypes 19 and 20 in common
+// configurations. The tests use it as a second implementation.) Pre-authentication
+// is by encrypted time stamp. A KDC is asked by TCP, by UDP if that is refused.
+// Realms that trust each other directly are reached through a cross-realm TGT.
+//
+// # What is not there
+//
+// Delegation (the flag is never granted, a credential that comes is not looked at),
+// DCE style, user-to-user, FAST, PKINIT, referrals, the settings [capaths] and
+// [appdefaults], caches other than files.
+package krb5

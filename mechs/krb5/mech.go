@@ -1,0 +1,221 @@
+package krb5
+
+import (
+	"context"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/gsseal/gss"
+	ikrb5 "github.com/gsseal/gss/internal/krb5"
+	"github.com/gsseal/gss/oid"
+	"github.com/gsseal/gss/strike"
+)
+
+// Options tune New. The zero value is a mechanism that knows no realm and has no
+// credentials of its own.
+type Options struct {
+	// Config says where the realms are; nil: the zero Config.
+	Config *Config
+
+	// Initiator and Acceptor say which credential to use when the caller names
+	// none; nil: none, NoCred.
+	Initiator, Acceptor Source
+
+	// Replay remembers the AP-REQs that were accepted; nil: a strike.Memory of
+	// this mechanism's own. Acceptors of one service have to share a store. One
+	// that was just started cannot vouch for what came before it, so that for
+	// twice Config.Skew an acceptor refuses what asks for no mutual
+	// authentication: one that is restarted needs a durable store.
+	Replay strike.Store
+
+	// Dial connects to KDCs ("tcp" and "udp"); nil: a net.Dialer's DialContext.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// New returns the mechanism. It reads no file and no environment.
+func New(o Options) *Mech {
+	m := &Mech{initiator: o.Initiator, acceptor: o.Acceptor, replay: o.Replay, dialer: o.Dial}
+	if o.Config != nil {
+		m.config = *o.Config
+	}
+	if m.replay == nil {
+		m.replay = strike.NewMemory(strike.MemoryOptions{})
+	}
+	return m
+}
+
+// Mech is the Kerberos mechanism. It is safe for concurrent use.
+type Mech struct {
+	config              Config
+	initiator, acceptor Source
+	replay              strike.Store
+	dialer              func(ctx context.Context, network, addr string) (net.Conn, error)
+	last                atomic.Int64 // time stamp last used, Unix µs
+}
+
+var (
+	_ gss.Canonicalizer = (*Mech)(nil)
+	_ gss.Acquirer      = (*Mech)(nil)
+	_ gss.Described     = (*Mech)(nil)
+)
+
+// services are the flags that a context may have.
+const services = gss.Mutual | gss.Replay | gss.Sequence | gss.Conf | gss.Integ | gss.ProtReady
+
+// OID implements gss.Mechanism: oid.Krb5.
+func (m *Mech) OID() oid.OID { return oid.Krb5 }
+
+// Initiate implements gss.Mechanism. Errors: BadName, BadNameType, NoCred,
+// Unavailable.
+func (m *Mech) Initiate(target gss.Name, o *gss.InitOptions) (gss.Handshake, error) {
+	r := o.Resolved()
+	cred, err := named(r.Credentials, "Init_sec_context", m.initiator)
+	if err != nil {
+		return nil, err
+	}
+	fallback, can := "", services
+	if cred != nil {
+		if !cred.shared.initiates {
+			return nil, noCred("Init_sec_context", nil)
+		}
+		fallback = cred.shared.principal.Realm
+		if isAnonymous(cred.shared.principal.Name) {
+			can |= gss.Anon
+		}
+	} else {
+		can |= gss.Anon // if that is what the Source will return
+	}
+	if err := o.Check(gss.Info{Mech: oid.Krb5, Flags: can}); err != nil {
+		return nil, err
+	}
+	p, err := m.config.principal(target, fallback)
+	if err != nil {
+		return nil, err
+	}
+	h := &initiator{m: m, target: p, opts: r}
+	if cred != nil {
+		if h.cred = cred.Handle(); h.cred == nil {
+			return nil, noCred("Init_sec_context", errClosed)
+		}
+	}
+	return h, nil
+}
+
+// Accept implements gss.Mechanism. Error: NoCred.
+func (m *Mech) Accept(o *gss.AcceptOptions) (gss.Handshake, error) {
+	r := o.Resolved()
+	cred, err := named(r.Credentials, "Accept_sec_context", m.acceptor)
+	if err != nil {
+		return nil, err
+	}
+	h := &acceptor{m: m, opts: r}
+	if cred != nil {
+		if !cred.shared.accepts {
+			return nil, noCred("Accept_sec_context", nil)
+		}
+		if h.cred = cred.Handle(); h.cred == nil {
+			return nil, noCred("Accept_sec_context", errClosed)
+		}
+	}
+	return h, nil
+}
+
+// named returns the Kerberos credential among cs; nil if cs is empty and there is
+// a Source to ask later.
+func named(cs []gss.Credential, op string, source Source) (*Credential, error) {
+	c, err := gss.SelectCredential(cs, oid.Krb5)
+	if err != nil {
+		return nil, err
+	}
+	if c == nil {
+		if source == nil {
+			return nil, noCred(op, nil)
+		}
+		return nil, nil
+	}
+	cred, ok := c.(*Credential)
+	if !ok { // another implementation of the same mechanism
+		return nil, noCred(op, nil)
+	}
+	return cred, nil
+}
+
+func noCred(op string, err error) error {
+	return &gss.Error{Op: op, Mech: oid.Krb5, Major: gss.NoCred, Err: err}
+}
+
+// Canonicalize implements gss.Canonicalizer. It does no I/O. A name without a
+// realm, for which the configuration has none, is a BadName.
+func (m *Mech) Canonicalize(_ context.Context, n gss.Name) (gss.Name, error) {
+	p, err := m.config.principal(n, "")
+	if err != nil {
+		return gss.Name{}, err
+	}
+	return mechName(p), nil
+}
+
+// Acquire implements gss.Acquirer: what Options.Initiator returns.
+func (m *Mech) Acquire(ctx context.Context) ([]gss.Credential, error) {
+	if m.initiator == nil {
+		return nil, noCred("Acquire_cred", nil)
+	}
+	c, err := m.initiator(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return []gss.Credential{c}, nil
+}
+
+// Attributes implements gss.Described.
+func (m *Mech) Attributes() []oid.OID {
+	return []oid.OID{
+		oid.MAMechConcrete, oid.MAITokFramed, oid.MAAuthInit, oid.MAAuthTarg, oid.MAAuthInitInit, oid.MAAuthInitAnon,
+		oid.MAIntegProt, oid.MAConfProt, oid.MAMIC, oid.MAWrap, oid.MAReplayDet, oid.MAOOSDet, oid.MACBindings,
+	}
+}
+
+// stamp returns the clock in microseconds, never the same one twice: some
+// acceptors take two authenticators with one time stamp for a replay.
+func (m *Mech) stamp() time.Time {
+	for {
+		now, last := time.Now().UnixMicro(), m.last.Load()
+		now = max(now, last+1)
+		if m.last.CompareAndSwap(last, now) {
+			return time.UnixMicro(now)
+		}
+	}
+}
+
+// sameStamp reports whether a time in a message is t.
+func sameStamp(sec time.Time, usec int, t time.Time) bool {
+	return sec.Unix() == t.Unix() && usec == t.Nanosecond()/1000
+}
+
+// Token identifiers, RFC 4121 §4.1.
+const (
+	tokAPReq uint16 = 0x0100
+	tokAPRep uint16 = 0x0200
+	tokError uint16 = 0x0300
+)
+
+func frame(id uint16, msg []byte) []byte {
+	inner := append([]byte{byte(id >> 8), byte(id)}, msg...)
+	return gss.AppendToken(nil, oid.Krb5, inner)
+}
+
+// unframe returns a token's identifier and message, which aliases tok.
+func unframe(tok []byte) (id uint16, msg []byte, ok bool) {
+	mech, inner, err := gss.ParseToken(tok)
+	if err != nil || mech != oid.Krb5 || len(inner) < 2 {
+		return 0, nil, false
+	}
+	return uint16(inner[0])<<8 | uint16(inner[1]), inner[2:], true
+}
+
+// copyKey makes a key that its owner may erase of one in a message or elsewhere.
+func copyKey(k *ikrb5.Key) (*ikrb5.Key, error) {
+	b := k.Bytes()
+	defer clear(b)
+	return ikrb5.NewKey(k.EType(), b)
+}

@@ -1,0 +1,223 @@
+package krb5
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// ErrConfig is what a krb5.conf that cannot be understood is refused with.
+var ErrConfig = errors.New("krb5: invalid configuration")
+
+// Bounds on a configuration. Real ones are a few kilobytes.
+const (
+	maxConfigSize  = 1 << 20 // octets of one file
+	maxConfigFiles = 256
+	maxNesting     = 8 // of sections, and of includes
+)
+
+// A profile is what MIT calls the syntax of krb5.conf: sections of relations,
+// whose value is text or a sub-section. A name may come again: values add up, and
+// a section that comes twice is one section.
+//
+//	[realms]
+//	  EXAMPLE.ORG = {
+//	    kdc = kdc1.example.org
+//	  }
+type profile struct {
+	relations []relation
+}
+
+type relation struct {
+	name  string
+	value string
+	sub   *profile // nil: value
+}
+
+// section returns the sub-section of that name, made if need be.
+func (p *profile) section(name string) *profile {
+	for i := range p.relations {
+		if r := &p.relations[i]; r.name == name && r.sub != nil {
+			return r.sub
+		}
+	}
+	sub := new(profile)
+	p.relations = append(p.relations, relation{name: name, sub: sub})
+	return sub
+}
+
+// get returns the first value of that name.
+func (p *profile) get(name string) (string, bool) {
+	for _, r := range p.relations {
+		if r.name == name && r.sub == nil {
+			return r.value, true
+		}
+	}
+	return "", false
+}
+
+// all returns every value of that name, in order.
+func (p *profile) all(name string) []string {
+	var v []string
+	for _, r := range p.relations {
+		if r.name == name && r.sub == nil {
+			v = append(v, r.value)
+		}
+	}
+	return v
+}
+
+// A profileReader reads files into one profile.
+type profileReader struct {
+	root  profile
+	files int
+	local bool // the text came without a file: it may not name one
+}
+
+// parse reads text, which is called name in errors. An include interrupts the
+// section it stands in; the file it names starts outside of any.
+func (r *profileReader) parse(name, text string, depth int) error {
+	if len(text) > maxConfigSize {
+		return fmt.Errorf("%w: %s: too large", ErrConfig, name)
+	}
+	var section *profile // nil before the first header
+	var open []*profile  // sub-sections that wait for their brace, outermost first
+	number := 0
+	fail := func(what string) error { return fmt.Errorf("%w: %s:%d: %s", ErrConfig, name, number, what) }
+	for line := range strings.Lines(text) {
+		number++
+		line = strings.TrimRight(line, "\r\n")
+		if !indented(line) && isDirective(line) {
+			if err := r.directive(name, line, depth); err != nil {
+				return err
+			}
+			continue
+		}
+		line = strings.TrimSpace(line)
+		switch {
+		case line == "" || line[0] == '#' || line[0] == ';':
+		case line[0] == '[':
+			title, after, ok := strings.Cut(line[1:], "]")
+			if !ok || title == "" || strings.Trim(after, " \t*") != "" || len(open) > 0 {
+				return fail("malformed section")
+			}
+			section = r.root.section(title)
+		case line[0] == '}':
+			if strings.Trim(line[1:], " \t*") != "" || len(open) == 0 {
+				return fail("unexpected brace")
+			}
+			section, open = open[len(open)-1], open[:len(open)-1]
+		default:
+			tag, value, ok := strings.Cut(line, "=")
+			tag, value = strings.TrimRight(strings.TrimRight(tag, " \t"), "*"), strings.TrimSpace(value)
+			if !ok || tag == "" || strings.ContainsAny(tag, " \t") || section == nil {
+				return fail("malformed relation")
+			}
+			if value == "{" {
+				if len(open) == maxNesting {
+					return fail("sections too deep")
+				}
+				open, section = append(open, section), section.section(tag)
+				continue
+			}
+			if value, ok = unquote(value); !ok {
+				return fail("malformed value")
+			}
+			section.relations = append(section.relations, relation{name: tag, value: value})
+		}
+	}
+	if len(open) > 0 {
+		return fail("missing brace")
+	}
+	return nil
+}
+
+func indented(line string) bool { return line != "" && (line[0] == ' ' || line[0] == '\t') }
+
+func isDirective(line string) bool {
+	word, _, _ := strings.Cut(line, " ")
+	return word == "include" || word == "includedir" || word == "module"
+}
+
+// directive obeys include and includedir, as MIT does: of a folder, the files
+// whose names are letters, digits, dashes and underscores, or end in ".conf".
+func (r *profileReader) directive(name, line string, depth int) error {
+	word, arg, _ := strings.Cut(line, " ")
+	arg = strings.TrimSpace(arg)
+	switch {
+	case r.local:
+		return fmt.Errorf("%w: %s: %s in a configuration that is not a file", ErrConfig, name, word)
+	case word == "module":
+		return fmt.Errorf("%w: %s: modules are code, and are not loaded", ErrConfig, name)
+	case !filepath.IsAbs(arg):
+		return fmt.Errorf("%w: %s: %s needs an absolute path", ErrConfig, name, word)
+	case depth == maxNesting:
+		return fmt.Errorf("%w: %s: includes too deep", ErrConfig, name)
+	case word == "include":
+		return r.load(arg, depth+1)
+	}
+	entries, err := os.ReadDir(arg)
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrConfig, name, err)
+	}
+	for _, e := range entries {
+		if !includable(e.Name()) {
+			continue
+		}
+		if err := r.load(filepath.Join(arg, e.Name()), depth+1); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func includable(name string) bool {
+	if name[0] == '.' {
+		return false
+	}
+	return strings.HasSuffix(name, ".conf") || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_") == ""
+}
+
+func (r *profileReader) load(path string, depth int) error {
+	if r.files++; r.files > maxConfigFiles {
+		return fmt.Errorf("%w: too many files", ErrConfig)
+	}
+	text, err := readFile(path, maxConfigSize)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrConfig, err)
+	}
+	return r.parse(path, string(text), depth)
+}
+
+// unquote takes the quotes off a value that has them.
+func unquote(v string) (string, bool) {
+	if !strings.HasPrefix(v, `"`) {
+		return v, true
+	}
+	var b strings.Builder
+	for i := 1; i < len(v); i++ {
+		switch c := v[i]; c {
+		case '"':
+			return b.String(), i == len(v)-1
+		case '\\':
+			if i++; i == len(v) {
+				return "", false
+			}
+			switch v[i] {
+			case 'n':
+				b.WriteByte('\n')
+			case 't':
+				b.WriteByte('\t')
+			case 'b':
+				b.WriteByte('\b')
+			default:
+				b.WriteByte(v[i])
+			}
+		default:
+			b.WriteByte(c)
+		}
+	}
+	return "", false
+}

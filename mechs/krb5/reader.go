@@ -1,0 +1,68 @@
+package krb5
+
+import (
+	"encoding/binary"
+	"time"
+)
+
+// A fileReader takes fields off a keytab or a credential cache. The first field
+// that is not there in full makes it fail for good; what it returns then is empty.
+type fileReader struct {
+	b     []byte
+	order binary.ByteOrder
+	bad   bool
+}
+
+func (r *fileReader) take(n int) []byte {
+	if r.bad || n < 0 || n > len(r.b) {
+		r.bad, r.b = true, nil
+		return nil
+	}
+	out := r.b[:n:n]
+	r.b = r.b[n:]
+	return out
+}
+
+func (r *fileReader) u8() uint8 {
+	if b := r.take(1); b != nil {
+		return b[0]
+	}
+	return 0
+}
+
+func (r *fileReader) u16() uint16 {
+	if b := r.take(2); b != nil {
+		return r.order.Uint16(b)
+	}
+	return 0
+}
+
+func (r *fileReader) u32() uint32 {
+	if b := r.take(4); b != nil {
+		return r.order.Uint32(b)
+	}
+	return 0
+}
+
+// time reads seconds since 1970, to 2106; 0 is the zero Time.
+func (r *fileReader) time() time.Time {
+	if s := r.u32(); s != 0 {
+		return time.Unix(int64(s), 0)
+	}
+	return time.Time{}
+}
+
+// data16 and data32 read counted octets, which alias the file.
+func (r *fileReader) data16() []byte { return r.take(int(r.u16())) }
+
+func (r *fileReader) data32() []byte {
+	n := r.u32()
+	if uint64(n) > uint64(len(r.b)) {
+		r.bad = true
+		return nil
+	}
+	return r.take(int(n))
+}
+
+// done reports that everything was read and nothing is left.
+func (r *fileReader) done() bool { return !r.bad && len(r.b) == 0 }
