@@ -242,7 +242,7 @@ func (k *Key) ChecksumParts(dst []byte, usage uint32, parts ...[]byte) ([]byte, 
 	}
 	defer k.mu.RUnlock()
 	s := k.p.suite.scratch()
-	dst = append(dst, s.mac(&d.mac, parts...)[:k.p.macLen]...)
+	dst = append(dst, s.mac(d.mac, parts...)[:k.p.macLen]...)
 	k.p.suite.release(s)
 	return dst, nil
 }
@@ -262,7 +262,7 @@ func (k *Key) VerifyParts(sum []byte, usage uint32, parts ...[]byte) error {
 	}
 	defer k.mu.RUnlock()
 	s := k.p.suite.scratch()
-	ok := subtle.ConstantTimeCompare(s.mac(&d.mac, parts...)[:k.p.macLen], sum)
+	ok := subtle.ConstantTimeCompare(s.mac(d.mac, parts...)[:k.p.macLen], sum)
 	k.p.suite.release(s)
 	if ok != 1 {
 		return ErrIntegrity

@@ -65,7 +65,7 @@ func dkCipher(key, constant []byte) (cipher.Block, error) {
 func (a aesSHA1) dkMAC(key, constant []byte) (macKey, error) {
 	k, err := dk(key, constant, len(key))
 	if err != nil {
-		return macKey{}, err
+		return nil, err
 	}
 	defer clear(k)
 	s := a.scratch()
@@ -93,19 +93,19 @@ func (a aesSHA1) derivePRF(_ *profile, key []byte) (*derived, error) {
 }
 
 func (aesSHA1) seal(d *derived, s *scratch, msg, tag []byte) {
-	s.begin(&d.mac)
+	s.begin(d.mac)
 	s.h.Write(msg)
-	copy(tag, s.end(&d.mac))
+	copy(tag, s.end(d.mac))
 	ctsEncrypt(d.block, s, msg)
 }
 
 func (aesSHA1) open(d *derived, s *scratch, out, ct, tag []byte) bool {
 	// out may lie on ct, which then reaches tag's place at most.
 	ctsDecrypt(d.block, s, out, ct)
-	s.begin(&d.mac)
+	s.begin(d.mac)
 	s.h.Write(s.confounder[:])
 	s.h.Write(out)
-	if subtle.ConstantTimeCompare(s.end(&d.mac)[:len(tag)], tag) != 1 {
+	if subtle.ConstantTimeCompare(s.end(d.mac)[:len(tag)], tag) != 1 {
 		clear(out)
 		return false
 	}

@@ -42,9 +42,9 @@ func (a *aesSHA2) kdf(key, label []byte, n int) []byte {
 	in := append([]byte{0, 0, 0, 1}, label...)
 	in = append(in, 0)
 	in = binary.BigEndian.AppendUint32(in, uint32(8*n))
-	s.begin(&m)
+	s.begin(m)
 	s.h.Write(in)
-	return append([]byte(nil), s.end(&m)[:n]...)
+	return append([]byte(nil), s.end(m)[:n]...)
 }
 
 // kdfMAC returns HMAC under a derived key of n octets.
@@ -82,17 +82,17 @@ var zeroIV = make([]byte, blockSize)
 
 func (*aesSHA2) seal(d *derived, s *scratch, msg, tag []byte) {
 	ctsEncrypt(d.block, s, msg)
-	s.begin(&d.mac)
+	s.begin(d.mac)
 	s.h.Write(zeroIV)
 	s.h.Write(msg)
-	copy(tag, s.end(&d.mac))
+	copy(tag, s.end(d.mac))
 }
 
 func (*aesSHA2) open(d *derived, s *scratch, out, ct, tag []byte) bool {
-	s.begin(&d.mac)
+	s.begin(d.mac)
 	s.h.Write(zeroIV)
 	s.h.Write(ct)
-	if subtle.ConstantTimeCompare(s.end(&d.mac)[:len(tag)], tag) != 1 {
+	if subtle.ConstantTimeCompare(s.end(d.mac)[:len(tag)], tag) != 1 {
 		clear(out)
 		return false
 	}
@@ -104,13 +104,13 @@ var prfLabel = []byte("\x00\x00\x00\x01prf\x00")
 
 // prf is RFC 8009 §5's, all of the hash.
 func (a *aesSHA2) prf(d *derived, s *scratch, head, in []byte) []byte {
-	s.begin(&d.mac)
+	s.begin(d.mac)
 	s.h.Write(prfLabel)
 	s.h.Write(head)
 	s.h.Write(in)
 	// s.sum is free until end.
 	s.h.Write(binary.BigEndian.AppendUint32(s.sum[:0], a.bits))
-	return s.end(&d.mac)
+	return s.end(d.mac)
 }
 
 // stringToKey is RFC 8009 §4.
