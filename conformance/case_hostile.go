@@ -53,27 +53,39 @@ func hostileGarbage(r *recorder) {
 
 // hostileFraming breaks the DER around a framed first token.
 func hostileFraming(r *recorder) {
-	tok := r.tokens()[0]
-	mech, inner, err := gss.ParseToken(tok)
-	if err != nil {
+	if _, _, err := gss.ParseToken(r.tokens()[0]); err != nil {
 		r.notApplicable("the first token is not framed")
 	}
-	body := append(mech.AppendDER(nil), inner...)
-	long := func(n int) []byte { // a length in four octets: minimal only from 2^24
-		return append([]byte{0x60, 0x84, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}, body...)
+	// wrong makes of a good token one with another length than body's: in four
+	// octets, which is minimal only from 2^24.
+	wrong := func(off int) func(tok, body []byte) []byte {
+		return func(_, body []byte) []byte {
+			n := len(body) + off
+			return append([]byte{0x60, 0x84, byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)}, body...)
+		}
 	}
-	for what, bad := range map[string][]byte{
-		"a length one short":    long(len(body) - 1),
-		"a length one over":     long(len(body) + 1),
-		"a length not minimal":  long(len(body)),
-		"an octet behind":       append(bytes.Clone(tok), 0),
-		"another tag":           append([]byte{0x61}, tok[1:]...),
-		"no mechanism":          gss.AppendToken(nil, "", inner)[:2],
-		"another's mechanism":   gss.AppendToken(nil, oid.Arc+"\x7f", inner),
-		"the mechanism, longer": gss.AppendToken(nil, mech+"\x01", inner),
-		"framed twice":          gss.AppendToken(nil, mech, tok),
+	for what, change := range map[string]func(tok, body []byte) []byte{
+		"a length one short":   wrong(-1),
+		"a length one over":    wrong(1),
+		"a length not minimal": wrong(0),
+		"an octet behind":      func(tok, _ []byte) []byte { return append(tok, 0) },
+		"another tag":          func(tok, _ []byte) []byte { return append([]byte{0x61}, tok[1:]...) },
+		"no mechanism":         func(tok, _ []byte) []byte { return tok[:2] },
 	} {
-		r.tampered(0, what, true, func([]byte) []byte { return bad })
+		r.tampered(0, what, true, func(tok []byte) []byte {
+			mech, inner, _ := gss.ParseToken(tok)
+			return change(tok, append(mech.AppendDER(nil), inner...))
+		})
+	}
+	for what, change := range map[string]func(tok []byte, mech oid.OID, inner []byte) []byte{
+		"another's mechanism":   func(_ []byte, _ oid.OID, inner []byte) []byte { return gss.AppendToken(nil, oid.Arc+"\x7f", inner) },
+		"the mechanism, longer": func(_ []byte, mech oid.OID, inner []byte) []byte { return gss.AppendToken(nil, mech+"\x01", inner) },
+		"framed twice":          func(tok []byte, mech oid.OID, _ []byte) []byte { return gss.AppendToken(nil, mech, tok) },
+	} {
+		r.tampered(0, what, true, func(tok []byte) []byte {
+			mech, inner, _ := gss.ParseToken(tok)
+			return change(tok, mech, inner)
+		})
 	}
 }
 
@@ -88,7 +100,7 @@ func hostileTruncated(r *recorder) {
 func hostileExtended(r *recorder) {
 	for leg, tok := range r.tokens() {
 		for what, tail := range map[string][]byte{"an octet": {0}, "itself": tok, "64 KiB": make([]byte, 1<<16)} {
-			r.tampered(leg, fmt.Sprintf("token %d and %s", leg, what), false, func(tok []byte) []byte { return append(tok, tail...) })
+			r.tampered(leg, fmt.Sprintf("token %d and %s", leg, what), true, func(tok []byte) []byte { return append(tok, tail...) })
 		}
 	}
 }

@@ -129,15 +129,15 @@ func scribble(b []byte) {
 func (s Setup) start() (i, a gss.Handshake, err error) {
 	if s.Prepare != nil {
 		if err := s.Prepare(&s); err != nil {
-			return nil, nil, fmt.Errorf("Prepare: %w", err)
+			return nil, nil, fmt.Errorf("in Prepare: %w", err)
 		}
 	}
 	if i, err = s.Initiator.Initiate(s.Target, &s.InitOptions); err != nil {
-		return nil, nil, fmt.Errorf("Initiate: %w", err)
+		return nil, nil, fmt.Errorf("in Initiate: %w", err)
 	}
 	if a, err = s.Acceptor.Accept(&s.AcceptOptions); err != nil {
 		i.Close()
-		return nil, nil, fmt.Errorf("Accept: %w", err)
+		return nil, nil, fmt.Errorf("in Accept: %w", err)
 	}
 	return i, a, nil
 }

@@ -107,7 +107,7 @@ func (m *Krb) Initiate(target gss.Name, o *gss.InitOptions) (gss.Handshake, erro
 		b.AddBytes(a.cbh[:])
 		req = b.BytesOrPanic()
 		req = append(req, m.mac("req", req)...)
-		out := req
+		var out []byte
 		if !a.flags.Has(gss.DCEStyle) {
 			out = gss.AppendToken(nil, KrbOID, req)
 		} else {
