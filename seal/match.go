@@ -1,0 +1,255 @@
+package seal
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/subtle"
+	"encoding/binary"
+
+	"github.com/gsseal/gss"
+)
+
+// A match is what T, U and C say of a message under one context's keys.
+type match struct {
+	n    uint64
+	e    uint32
+	size int // of the sealed message, without a proof behind it
+	key  [32]byte
+}
+
+// How a message fits a context.
+type fit uint8
+
+const (
+	notOurs  fit = iota // T is of another context, or garbage
+	damaged             // T is ours, the rest is not
+	isErased            // it is ours, and of an hour whose key is gone
+	fits
+)
+
+// match inverts T and U under s, derives K and compares C. exact refuses octets
+// behind the message.
+func (s *Source) match(in []byte, exact bool, now int64, m *match) fit {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.removed.Load() {
+		return notOurs
+	}
+	s.raise(now)
+	h := s.hot
+	if h == nil {
+		h = new(hot)
+		var err error
+		if h.tagC, err = aes.NewCipher(s.keys.tag[:]); err != nil {
+			return notOurs
+		}
+		if h.hdrC, err = aes.NewCipher(s.keys.hdr[:]); err != nil {
+			return notOurs
+		}
+		h.index, h.id = s.r.index, s.id
+	}
+	var ok bool
+	if m.n, ok = invert(h.tagC, h.b[:], in); !ok {
+		return notOurs
+	}
+	h.used = true
+	s.hot = h
+
+	h.hdrC.Decrypt(h.b[:], in[16:32])
+	m.e = binary.BigEndian.Uint32(h.b[:]) >> 8
+	l := uint64(binary.BigEndian.Uint32(h.b[3:]))
+	clear(h.b[:])
+	if l < minPadded || l > maxPadded || padme(l) != l || l+overhead > uint64(len(in)) || exact && l+overhead != uint64(len(in)) {
+		return damaged
+	}
+	m.size = int(l) + overhead
+	switch {
+	case m.e < s.keys.tree.low:
+		return isErased
+	case m.e > s.keys.tree.high:
+		return damaged
+	}
+	x := h.expander(&s.keys.tree, m.e)
+	if x == nil {
+		return damaged
+	}
+	kc := x.message(in[:32])
+	defer clear(kc[:])
+	if subtle.ConstantTimeCompare(kc[32:], in[offCommit:offCipher]) != 1 {
+		return damaged
+	}
+	copy(m.key[:], kc[:32])
+	return fits
+}
+
+// invert returns n if T is a tag under c: AES^-1(T) = n | 0^8. b is scratch.
+func invert(c cipher.Block, b, t []byte) (n uint64, ok bool) {
+	c.Decrypt(b[:16], t[:16])
+	n = binary.BigEndian.Uint64(b)
+	return n, subtle.ConstantTimeCompare(b[8:16], zeroNonce[:8]) == 1
+}
+
+// expander returns that of epoch e. Those of two epochs are kept, as around the
+// full hour messages of both come.
+func (h *hot) expander(t *tree, e uint32) *expander {
+	for i := range h.x {
+		if h.x[i].mac != nil && h.epoch[i] == e {
+			return &h.x[i]
+		}
+	}
+	leaf, ok := t.leaf(e)
+	if !ok {
+		return nil
+	}
+	h.x[1], h.epoch[1] = h.x[0], h.epoch[0]
+	h.x[0], h.epoch[0] = expander{mac: newHMAC(&leaf)}, e
+	clear(leaf[:])
+	return &h.x[0]
+}
+
+// inverts reports whether t is a tag of s, and nothing else: it makes no state.
+func (s *Source) inverts(t, b []byte) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.removed.Load() {
+		return false
+	}
+	var c cipher.Block
+	if s.hot != nil {
+		c = s.hot.tagC
+	} else {
+		var err error
+		if c, err = aes.NewCipher(s.keys.tag[:]); err != nil {
+			return false
+		}
+	}
+	_, ok := invert(c, b, t)
+	return ok
+}
+
+// find returns the context of a message: one that expects its tag, one that got
+// it before, or what a scan finds if relay's budget allows it. It is nil, without
+// an error, if there is none or the message is damaged. Errors: ErrErased, ErrBusy,
+// ctx's.
+func (r *Recipient) find(ctx context.Context, in []byte, o *UnsealOptions, relay gss.Name, now int64, m *match) (*Source, error) {
+	var known [8]*Source
+	ours := false
+	for _, s := range r.expected(known[:0], binary.BigEndian.Uint64(in)) {
+		if !o.from(s) {
+			continue
+		}
+		switch s.match(in, !o.provable(), now, m) {
+		case fits:
+			return s, nil
+		case isErased:
+			return s, ErrErased
+		case damaged:
+			ours = true
+		}
+	}
+	if ours {
+		return nil, nil
+	}
+	s, err := r.scan(ctx, in[:16], o, relay, now)
+	if s == nil || err != nil {
+		return nil, err
+	}
+	switch s.match(in, !o.provable(), now, m) {
+	case fits:
+		return s, nil
+	case isErased:
+		return s, ErrErased
+	}
+	return nil, nil
+}
+
+// expected appends those contexts that expect a tag, or got it recently.
+func (r *Recipient) expected(dst []*Source, tag uint64) []*Source {
+	var room [8]uint32
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	ids := r.index.find(room[:0], tag)
+	if id, ok := r.recent.get(tag); ok {
+		ids = append(ids, id)
+	}
+	for _, id := range ids {
+		if s := r.sources[id]; s != nil {
+			dst = append(dst, s)
+		}
+	}
+	return dst
+}
+
+// scan inverts T under all contexts, or those that o wants.
+func (r *Recipient) scan(ctx context.Context, t []byte, o *UnsealOptions, relay gss.Name, now int64) (*Source, error) {
+	var some [256]*Source
+	left := int64(0)
+	if o.From.IsZero() {
+		left = int64(r.Len())
+	} else {
+		for first := 0; ; first += len(some) {
+			n, more := r.some(some[:], first, o)
+			left += int64(n)
+			if !more {
+				break
+			}
+		}
+	}
+	if left == 0 {
+		return nil, nil
+	}
+	if !r.budget.take(relay, left, now) {
+		return nil, ErrBusy
+	}
+	defer func() {
+		if left > 0 { // less if contexts came meanwhile
+			r.budget.giveBack(relay, left, now)
+		}
+	}()
+	b := make([]byte, 16)
+	for first := 0; ; first += len(some) {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		n, more := r.some(some[:], first, o)
+		for _, s := range some[:n] {
+			left--
+			if s.inverts(t, b) {
+				return s, nil
+			}
+		}
+		if !more {
+			return nil, nil
+		}
+	}
+}
+
+// some puts into dst those contexts that o wants of the len(dst) from first on.
+func (r *Recipient) some(dst []*Source, first int, o *UnsealOptions) (n int, more bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	last := min(first+len(dst), len(r.sources))
+	for _, s := range r.sources[min(first, last):last] {
+		if s != nil && o.from(s) {
+			dst[n] = s
+			n++
+		}
+	}
+	return n, last < len(r.sources)
+}
+
+// accept moves the window of s: the message with tag t and number n is authentic.
+func (r *Recipient) accept(s *Source, t []byte, n uint64, now int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.removed.Load() {
+		return
+	}
+	r.recent.put(binary.BigEndian.Uint64(t), s.id)
+	if x, err := s.expecting(); err == nil {
+		s.lanes = x.seen(s.lanes, uint32(n>>32), n&0xffffffff, now)
+	}
+}
