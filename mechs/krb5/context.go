@@ -147,7 +147,7 @@ func (c *secContext) Unwrap(dst, tok []byte) ([]byte, gss.Level, error) {
 	if err := c.usable(op); err != nil {
 		return dst, 0, err
 	}
-	w, ok := parseWrap(tok)
+	w, ok := parseWrap(tok, c.info.Flags.Has(gss.DCEStyle))
 	if !ok {
 		return dst, 0, c.fail(op, gss.DefectiveToken)
 	}

@@ -62,16 +62,21 @@ type wrapToken struct {
 }
 
 // parseWrap splits a Wrap token. Any RRC is understood, also one beyond the length
-// of the body (RFC 4121 §4.2.5).
-func parseWrap(tok []byte) (w wrapToken, ok bool) {
+// of the body (RFC 4121 §4.2.5). dce says that the context is DCE style: what is
+// rotated at all and sealed there is rotated by RRC + EC ([MS-KILE] §3.4.5.4.1).
+func parseWrap(tok []byte, dce bool) (w wrapToken, ok bool) {
 	if len(tok) <= headerLen || binary.BigEndian.Uint16(tok) != tokWrap || tok[3] != 0xff {
 		return wrapToken{}, false
 	}
 	body := tok[headerLen:]
-	r := int(binary.BigEndian.Uint16(tok[atRRC:])) % len(body)
+	ec, r := int(binary.BigEndian.Uint16(tok[atEC:])), int(binary.BigEndian.Uint16(tok[atRRC:]))
+	if dce && r != 0 && tok[2]&flagSealed != 0 {
+		r += ec
+	}
+	r %= len(body)
 	return wrapToken{
 		flags: tok[2],
-		ec:    int(binary.BigEndian.Uint16(tok[atEC:])),
+		ec:    ec,
 		seq:   binary.BigEndian.Uint64(tok[8:]),
 		head:  body[r:],
 		tail:  body[:r],

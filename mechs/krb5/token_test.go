@@ -83,7 +83,7 @@ func TestRotateExample(t *testing.T) {
 	if got := rotate(tok, 3)[headerLen:]; string(got) != "fghabcde" {
 		t.Fatalf("%s", got)
 	}
-	w, ok := parseWrap(rotate(tok, 3))
+	w, ok := parseWrap(rotate(tok, 3), false)
 	if got := string(w.head) + string(w.tail); !ok || got != "abcdefgh" {
 		t.Fatal(got)
 	}

@@ -1,0 +1,149 @@
+/*
+ * Both ends of an MIT krb5 context, driven line by line, for the tests of
+ * per-message tokens. It prints the keys and sequence numbers of each end; then
+ * it reads commands (s is i or a, the end that acts; octets are hexadecimal, "-"
+ * for none) and answers each with "ok ..." or "error MAJOR".
+ *
+ *   s wrap CONF MSG | s iov CONF MSG | s unwrap TOKEN | s mic MSG | s verify MSG TOKEN | s prf KEY IN N
+ *
+ * usage: mitpeer SERVICE@HOST FLAGS
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <gssapi/gssapi.h>
+#include <gssapi/gssapi_ext.h>
+#include <gssapi/gssapi_krb5.h>
+
+static void die(const char *what, OM_uint32 maj, OM_uint32 min) {
+	gss_buffer_desc m;
+	OM_uint32 mc = 0, x;
+	gss_display_status(&x, min, GSS_C_MECH_CODE, (gss_OID)gss_mech_krb5, &mc, &m);
+	fprintf(stderr, "%s: %x %.*s\n", what, maj, (int)m.length, (char *)m.value);
+	exit(1);
+}
+
+static void put(const void *p, size_t n) {
+	const unsigned char *c = p;
+	putchar(' ');
+	if (n == 0) putchar('-');
+	while (n--) printf("%02x", *c++);
+}
+
+static gss_buffer_desc get(void) {
+	gss_buffer_desc b = { 0, "" };
+	char *w = strtok(NULL, " \n");
+	unsigned x;
+	if (w == NULL || *w == '-') return b;
+	b.length = strlen(w) / 2;
+	unsigned char *p = b.value = malloc(b.length + 1);
+	for (size_t i = 0; i < b.length; i++) { sscanf(w + 2 * i, "%2x", &x); p[i] = x; }
+	return b;
+}
+
+static void key(const gss_krb5_lucid_key_t *k) {
+	printf(" %u", k->type);
+	put(k->data, k->length);
+}
+
+/* Prints c's secrets and replaces it by a copy, since telling them uses c up. */
+static void tell(gss_ctx_id_t *c) {
+	OM_uint32 maj, min;
+	gss_buffer_desc t;
+	gss_ctx_id_t spent = GSS_C_NO_CONTEXT;
+	gss_krb5_lucid_context_v1_t *l;
+	maj = gss_export_sec_context(&min, c, &t);
+	if (maj) die("export", maj, min);
+	maj = gss_import_sec_context(&min, &t, c);
+	if (maj) die("import", maj, min);
+	maj = gss_import_sec_context(&min, &t, &spent);
+	if (maj) die("import", maj, min);
+	maj = gss_krb5_export_lucid_sec_context(&min, &spent, 1, (void **)&l);
+	if (maj) die("lucid", maj, min);
+	if (l->protocol != 1) { fprintf(stderr, "protocol %u\n", l->protocol); exit(1); }
+	printf("context %u %llu %llu %u", l->initiate, (unsigned long long)l->send_seq,
+	       (unsigned long long)l->recv_seq, l->cfx_kd.have_acceptor_subkey);
+	key(&l->cfx_kd.ctx_key);
+	if (l->cfx_kd.have_acceptor_subkey) key(&l->cfx_kd.acceptor_subkey);
+	putchar('\n');
+}
+
+static void iov(gss_ctx_id_t c, int conf) {
+	OM_uint32 maj, min;
+	gss_buffer_desc m = get();
+	gss_iov_buffer_desc v[2];
+	v[0].type = GSS_IOV_BUFFER_TYPE_HEADER | GSS_IOV_BUFFER_FLAG_ALLOCATE;
+	v[1].type = GSS_IOV_BUFFER_TYPE_DATA;
+	v[1].buffer = m;
+	maj = gss_wrap_iov(&min, c, conf, GSS_C_QOP_DEFAULT, NULL, v, 2);
+	if (maj) { printf("error %x\n", maj); return; }
+	gss_buffer_desc all;
+	all.length = v[0].buffer.length + m.length;
+	all.value = malloc(all.length);
+	memcpy(all.value, v[0].buffer.value, v[0].buffer.length);
+	memcpy((char *)all.value + v[0].buffer.length, m.value, m.length);
+	printf("ok");
+	put(all.value, all.length);
+	putchar('\n');
+}
+
+int main(int argc, char **argv) {
+	OM_uint32 maj, min, imaj = GSS_S_CONTINUE_NEEDED, amaj = GSS_S_CONTINUE_NEEDED;
+	gss_ctx_id_t i = GSS_C_NO_CONTEXT, a = GSS_C_NO_CONTEXT;
+	gss_name_t name;
+	gss_buffer_desc n = { strlen(argv[1]), argv[1] }, to = GSS_C_EMPTY_BUFFER, fro = GSS_C_EMPTY_BUFFER;
+	maj = gss_import_name(&min, &n, GSS_C_NT_HOSTBASED_SERVICE, &name);
+	if (maj) die("name", maj, min);
+	while (imaj || amaj) {
+		imaj = gss_init_sec_context(&min, GSS_C_NO_CREDENTIAL, &i, name, (gss_OID)gss_mech_krb5, strtoul(argv[2], NULL, 0),
+					    0, NULL, &fro, NULL, &to, NULL, NULL);
+		if (GSS_ERROR(imaj)) die("init", imaj, min);
+		if (amaj == 0) break;
+		amaj = gss_accept_sec_context(&min, &a, GSS_C_NO_CREDENTIAL, &to, NULL, NULL, NULL, &fro, NULL, NULL, NULL);
+		if (GSS_ERROR(amaj)) die("accept", amaj, min);
+	}
+	tell(&i);
+	tell(&a);
+	fflush(stdout);
+
+	static char line[1 << 20];
+	while (fgets(line, sizeof line, stdin)) {
+		gss_ctx_id_t c = *strtok(line, " \n") == 'i' ? i : a;
+		char *op = strtok(NULL, " \n");
+		gss_buffer_desc out = GSS_C_EMPTY_BUFFER, x, y;
+		int conf = -1;
+		if (!strcmp(op, "wrap")) {
+			int want = atoi(strtok(NULL, " \n"));
+			x = get();
+			maj = gss_wrap(&min, c, want, GSS_C_QOP_DEFAULT, &x, NULL, &out);
+		} else if (!strcmp(op, "iov")) {
+			iov(c, atoi(strtok(NULL, " \n")));
+			fflush(stdout);
+			continue;
+		} else if (!strcmp(op, "unwrap")) {
+			x = get();
+			maj = gss_unwrap(&min, c, &x, &out, &conf, NULL);
+		} else if (!strcmp(op, "mic")) {
+			x = get();
+			maj = gss_get_mic(&min, c, GSS_C_QOP_DEFAULT, &x, &out);
+		} else if (!strcmp(op, "verify")) {
+			x = get();
+			y = get();
+			maj = gss_verify_mic(&min, c, &x, &y, NULL);
+		} else {
+			int which = atoi(strtok(NULL, " \n"));
+			x = get();
+			maj = gss_pseudo_random(&min, c, which, &x, atoi(strtok(NULL, " \n")), &out);
+		}
+		if (maj) {
+			printf("error %x\n", maj);
+		} else {
+			printf("ok");
+			if (conf >= 0) printf(" %d", conf);
+			put(out.value, out.length);
+			putchar('\n');
+		}
+		fflush(stdout);
+	}
+	return 0;
+}
