@@ -26,16 +26,19 @@ func (r *Realm) answer(request []byte, udp bool) []byte {
 		r.o.Logf("%v", err)
 		return r.failure(now, &krb5.KDCReq{}, refuse(krb5.KRB_ERR_GENERIC, "malformed request"))
 	}
-	exchange, name := r.as, "AS-REQ"
+	exchange, name, transport := r.as, "AS-REQ", "TCP"
 	if req.TGS {
 		exchange, name = r.tgs, "TGS-REQ"
 	}
+	if udp {
+		transport = "UDP"
+	}
 	reply, err := exchange(req, now)
 	if err != nil {
-		r.o.Logf("%s %v for %v: %v", name, req.Body.CName, req.Body.SName, err)
+		r.o.Logf("%s (%s) %v for %v: %v", name, transport, req.Body.CName, req.Body.SName, err)
 		return r.failure(now, req, err)
 	}
-	r.o.Logf("%s %v for %v: ticket %d, session %d", name, reply.CName, reply.Ticket.SName,
+	r.o.Logf("%s (%s) %v for %v: ticket %d, session %d", name, transport, reply.CName, reply.Ticket.SName,
 		int32(reply.Ticket.EncPart.EType), int32(reply.session))
 	out := reply.Append(nil)
 	if udp && len(out) > r.o.MaxUDPReply {

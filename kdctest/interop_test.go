@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/jcmturner/gokrb5/v8/client"
@@ -16,22 +17,50 @@ import (
 	"github.com/gsseal/gss/kdctest"
 )
 
-// A realm per encryption type, with a user and a service that has no choice.
-func eachEnctype(t *testing.T, test func(t *testing.T, realm *kdctest.Realm, id int, name string)) {
+func eachEnctype(t *testing.T, test func(t *testing.T, id int, name string)) {
 	for _, e := range peers.Enctypes {
-		t.Run(e.Name, func(t *testing.T) {
-			realm := kdctest.New(t, kdctest.Options{Enctypes: []int32{int32(e.ID)}})
-			realm.AddUser("alice", "secret")
-			realm.AddService("host/localhost")
-			test(t, realm, e.ID, e.Name)
-		})
+		t.Run(e.Name, func(t *testing.T) { test(t, e.ID, e.Name) })
 	}
 }
 
-// Over which transport clients of these lines of [libdefaults] come.
+// enctypeRealm has a user and a service that have no choice.
+func enctypeRealm(t *testing.T, id int, logf func(string, ...any)) *kdctest.Realm {
+	realm := kdctest.New(t, kdctest.Options{Enctypes: []int32{int32(id)}, Logf: logf})
+	realm.AddUser("alice", "secret")
+	realm.AddService("host/localhost")
+	return realm
+}
+
+// transports are the lines of [libdefaults] that send clients there.
 var transports = []struct{ name, libdefault string }{
-	{"udp", "udp_preference_limit = 1465"},
-	{"tcp", "udp_preference_limit = 1"},
+	{"UDP", "udp_preference_limit = 1465"},
+	{"TCP", "udp_preference_limit = 1"},
+}
+
+// A kdcLog is a Logf that knows over which transports requests came.
+type kdcLog struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (l *kdcLog) logf(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, fmt.Sprintf(format, args...))
+}
+
+func (l *kdcLog) check(t *testing.T, transport string) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, line := range l.lines {
+		if !strings.Contains(line, "("+transport+")") {
+			t.Errorf("not over %s: %s", transport, line)
+		}
+	}
+	if len(l.lines) == 0 {
+		t.Error("no requests")
+	}
 }
 
 func goConfig(t *testing.T, realm *kdctest.Realm, libdefaults ...string) *config.Config {
@@ -44,8 +73,10 @@ func goConfig(t *testing.T, realm *kdctest.Realm, libdefaults ...string) *config
 }
 
 func TestGokrb5(t *testing.T) {
-	eachEnctype(t, func(t *testing.T, realm *kdctest.Realm, id int, _ string) {
+	eachEnctype(t, func(t *testing.T, id int, _ string) {
 		for _, tr := range transports {
+			var log kdcLog
+			realm := enctypeRealm(t, id, log.logf)
 			cfg := goConfig(t, realm, tr.libdefault, "forwardable = true", "renew_lifetime = 2d")
 			b, err := realm.Keytab("alice")
 			if err != nil {
@@ -90,12 +121,14 @@ func TestGokrb5(t *testing.T) {
 				t.Errorf("wrong password: %v", err)
 			}
 			wrong.Destroy()
+			log.check(t, tr.name)
 		}
 	})
 }
 
 func TestGokrb5CCache(t *testing.T) {
-	eachEnctype(t, func(t *testing.T, realm *kdctest.Realm, id int, _ string) {
+	eachEnctype(t, func(t *testing.T, id int, _ string) {
+		realm := enctypeRealm(t, id, nil)
 		path := filepath.Join(t.TempDir(), "ccache")
 		realm.WriteCCache(path, "alice", "host/localhost")
 		cc, err := credentials.LoadCCache(path)
@@ -122,9 +155,11 @@ func TestGokrb5CCache(t *testing.T) {
 // it with the service's keytab; over UDP and over TCP.
 func TestMIT(t *testing.T) {
 	peers.Need(t, "kinit", "kvno", "klist")
-	eachEnctype(t, func(t *testing.T, realm *kdctest.Realm, _ int, name string) {
+	eachEnctype(t, func(t *testing.T, id int, name string) {
 		for _, tr := range transports {
 			t.Run(tr.name, func(t *testing.T) {
+				var log kdcLog
+				realm := enctypeRealm(t, id, log.logf)
 				dir := t.TempDir()
 				pairs, err := realm.Env(dir, tr.libdefault)
 				if err != nil {
@@ -155,6 +190,7 @@ func TestMIT(t *testing.T) {
 				if err == nil || !strings.Contains(out, "not found in Kerberos database") {
 					t.Errorf("kinit of nobody: %v\n%s", err, out)
 				}
+				log.check(t, tr.name)
 			})
 		}
 	})
