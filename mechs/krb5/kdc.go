@@ -20,6 +20,7 @@ const freshness = time.Minute
 
 var (
 	errReply     = errors.New("krb5: the KDC's reply does not answer the request")
+	errPreauth   = errors.New("krb5: the KDC wants pre-authentication other than an encrypted time stamp")
 	errNoTGT     = errors.New("krb5: no ticket-granting ticket")
 	errNoEncType = errors.New("krb5: no permitted encryption type in common")
 )
@@ -130,7 +131,7 @@ func (s *shared) preauthenticate(edata []byte, permitted []ikrb5.EType) ([]ikrb5
 		return nil, err
 	}
 	if _, ok := ikrb5.FindPAData(methods, ikrb5.PAEncTimestamp); !ok {
-		return nil, errors.New("krb5: the KDC wants pre-authentication other than an encrypted time stamp")
+		return nil, errPreauth
 	}
 	etype := permitted[0]
 	if value, ok := ikrb5.FindPAData(methods, ikrb5.PAETypeInfo2); ok {
@@ -283,8 +284,10 @@ func (m *Mech) openReply(s *shared, req *ikrb5.KDCReq, rep *ikrb5.KDCRep, key *i
 	if t.expired(time.Now()) {
 		return nil, ikrb5.KRB_AP_ERR_TKT_EXPIRED
 	}
-	t.key, err = part.Key.Key()
-	return t, err
+	if t.key, err = part.Key.Key(); err != nil {
+		return nil, err
+	}
+	return t, nil
 }
 
 // kdcError is why there is no ticket.
@@ -300,6 +303,8 @@ func kdcError(err error) error {
 	switch {
 	case errors.Is(err, errNoTGT):
 		e.Major = gss.NoCred
+	case errors.Is(err, errNoEncType), code == ikrb5.KDC_ERR_ETYPE_NOSUPP:
+		e.Major = gss.Unavailable
 	case !ok:
 	case code == ikrb5.KDC_ERR_C_PRINCIPAL_UNKNOWN, code == ikrb5.KDC_ERR_CLIENT_REVOKED, code == ikrb5.KDC_ERR_KEY_EXPIRED,
 		code == ikrb5.KDC_ERR_PREAUTH_FAILED, code == ikrb5.KDC_ERR_NAME_EXP:
