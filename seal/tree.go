@@ -109,7 +109,13 @@ func (t *tree) erase() {
 	t.low = lastEpoch
 }
 
-func newHMAC(key *[32]byte) hash.Hash { return hmac.New(sha256.New, key[:]) }
+// newHMAC returns HMAC-SHA-256. Its copy of key goes to the heap in the caller's
+// stead, for as long as it takes.
+func newHMAC(key *[32]byte) hash.Hash {
+	k := *key
+	defer clear(k[:])
+	return hmac.New(sha256.New, k[:])
+}
 
 // step sets out to HMAC(key of m, b).
 func step(m hash.Hash, b byte, out *[32]byte) {

@@ -39,6 +39,9 @@ type UnsealOptions struct {
 	Data []byte
 }
 
+// anyone is what nil stands for. It is only read.
+var anyone UnsealOptions
+
 // A Message is what was sealed and is known of it.
 type Message struct {
 	Body       []byte // in the memory behind len(dst), if it had room
@@ -80,7 +83,7 @@ type Message struct {
 //     struck. Failure with the store's error as its cause.
 func (r *Recipient) Unseal(ctx context.Context, dst, in []byte, o *UnsealOptions) (Message, error) {
 	if o == nil {
-		o = new(UnsealOptions)
+		o = &anyone
 	}
 	u := unsealing{r: r, o: o, now: r.now().UnixMilli()}
 	p, err := u.open(ctx, dst, in)
