@@ -30,6 +30,7 @@ var house = []struct {
 
 	{pkg: "./internal/peers"}, // test support: starts real peers
 	{pkg: "./internal/toy/...", may: []string{".", "./oid", "./internal/..."}},
+	{pkg: "./internal/record", may: []string{".", "./oid", "./internal/window"}},
 	{pkg: "./internal/...", may: []string{".", "./oid"}},
 
 	{pkg: "./strike/striketest", may: []string{"./strike"}},
@@ -47,6 +48,7 @@ var house = []struct {
 	{pkg: "./conformance", may: []string{".", "./oid"}},
 	{pkg: "./kdctest", may: []string{"./internal/krb5", "github.com/jcmturner/gokrb5/v8/..."}},
 	{pkg: "./cmd/...", may: []string{"..."}},
+	{pkg: "./examples/...", may: []string{"..."}},
 }
 
 func fits(pattern, p string) bool {

@@ -93,8 +93,10 @@ func kerberos(getenv func(string) string) (gss.Mechanism, error) {
 	return krb5.New(o), nil
 }
 
-func acceptAsAny(path string) (*krb5.Credential, error)     { return krb5.FromKeytabFile(path, "") }
-func initiateAsFirst(path string) (*krb5.Credential, error) { return krb5.FromClientKeytabFile(path, "") }
+func acceptAsAny(path string) (*krb5.Credential, error) { return krb5.FromKeytabFile(path, "") }
+func initiateAsFirst(path string) (*krb5.Credential, error) {
+	return krb5.FromClientKeytabFile(path, "")
+}
 
 // either asks first, and second if first has nothing or nothing good any more; if
 // that does not help, it is first's error that tells people to kinit.
