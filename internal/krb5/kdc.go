@@ -22,7 +22,7 @@ const (
 	KDCRenewableOK    uint32 = 1 << (31 - 27)
 	KDCEncTktInSkey   uint32 = 1 << (31 - 28) // user to user
 	KDCRenew          uint32 = 1 << (31 - 30)
-	KDCValidate       uint32 = 1 << (31 - 31)
+	KDCValidate       uint32 = 1 << 0
 )
 
 // Key usages of the AS and TGS exchanges, RFC 4120 §7.5.1.
