@@ -60,9 +60,7 @@ func readCCachePrincipal(r *fileReader) (p ikrb5.Principal) {
 	p.Name.Type = int32(r.u32())
 	components := r.u32()
 	p.Realm = string(r.data32())
-	for i := uint32(0); i < components && !r.bad; i++ {
-		p.Name.Components = append(p.Name.Components, string(r.data32()))
-	}
+	p.Name.Components = r.components(components, r.data32)
 	return p
 }
 

@@ -76,11 +76,9 @@ func parseKeytab(b []byte) (*keytab, error) {
 }
 
 func readKeytabEntry(r *fileReader) (e keytabEntry, ok bool) {
-	components := int(r.u16())
+	components := uint32(r.u16())
 	e.principal.Realm = string(r.data16())
-	for i := 0; i < components && !r.bad; i++ {
-		e.principal.Name.Components = append(e.principal.Name.Components, string(r.data16()))
-	}
+	e.principal.Name.Components = r.components(components, r.data16)
 	e.principal.Name.Type = int32(r.u32())
 	e.written = r.time()
 	e.kvno, e.short = uint32(r.u8()), true

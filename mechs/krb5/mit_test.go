@@ -16,6 +16,7 @@ import (
 	"github.com/gsseal/gss"
 	"github.com/gsseal/gss/internal/peers"
 	"github.com/gsseal/gss/mechs/krb5"
+	"github.com/gsseal/gss/oid"
 	"github.com/gsseal/gss/strike"
 )
 
@@ -308,7 +309,6 @@ func TestMITFiles(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	cc := r.Kinit(t, "user")
 	for _, version := range []string{"3", "4"} {
 		conf := filepath.Join(t.TempDir(), "krb5.conf")
 		text, err := os.ReadFile(r.Config)
@@ -330,5 +330,32 @@ func TestMITFiles(t *testing.T) {
 			t.Errorf("version %s: %v until %v", version, c.Name(), c.Expiry())
 		}
 	}
-	_ = cc
+}
+
+// Two realms that trust each other: a user of one at a service of the other.
+func TestMITCrossRealm(t *testing.T) {
+	a := peers.MITRealm(t, peers.Options{Realm: "A.GSS"})
+	b := peers.MITRealm(t, peers.Options{Realm: "B.GSS", Services: []string{"host/b.test"}})
+	for _, r := range []*peers.Realm{a, b} {
+		r.Admin(t, "addprinc -pw trust krbtgt/B.GSS@A.GSS")
+	}
+	config := &krb5.Config{
+		DefaultRealm: "A.GSS", Domains: map[string]string{"b.test": "B.GSS"},
+		KDCs: map[string][]string{"A.GSS": {a.Addr}, "B.GSS": {b.Addr}},
+	}
+	m := krb5.New(krb5.Options{Config: config, Replay: oldStore()})
+	cred := mustCred(t)(krb5.FromClientKeytabFile(a.ClientKeytab, ""))
+	service := mustCred(t)(krb5.FromKeytabFile(b.Keytab, ""))
+	i, acc := handshake(t, m, m, gss.Service("host", "b.test"), cred, service, nil, nil)
+	if acc.Info().Peer.Text != "user@A.GSS" || acc.Info().Local.Text != "host/b.test@B.GSS" || i.Info().Peer != acc.Info().Local {
+		t.Errorf("%+v and %+v", i.Info(), acc.Info())
+	}
+	// There is no trust the other way.
+	h, err := m.Initiate(gss.Name{Type: oid.NTKrb5, Text: "host/x@C.GSS"}, &gss.InitOptions{Credentials: []gss.Credential{cred}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := h.Step(t.Context(), nil); gss.MajorOf(err) != gss.BadName {
+		t.Errorf("a realm without trust: %v", err)
+	}
 }

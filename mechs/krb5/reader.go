@@ -64,5 +64,21 @@ func (r *fileReader) data32() []byte {
 	return r.take(int(n))
 }
 
+// maxFileComponents bounds a principal's components before they are read.
+const maxFileComponents = 16
+
+// components reads n counted octets, by next, as the components of a principal.
+func (r *fileReader) components(n uint32, next func() []byte) []string {
+	if n > maxFileComponents {
+		r.bad = true
+		return nil
+	}
+	var out []string
+	for range n {
+		out = append(out, string(next()))
+	}
+	return out
+}
+
 // done reports that everything was read and nothing is left.
 func (r *fileReader) done() bool { return !r.bad && len(r.b) == 0 }
