@@ -64,14 +64,14 @@ func readAPReq(s *cryptobyte.String, r *APReq) bool {
 
 // Append appends the DER of r to dst.
 func (r *APReq) Append(dst []byte) []byte {
-	return build(dst, func(b *cryptobyte.Builder) {
-		addApplication(b, msgAPReq, func(b *cryptobyte.Builder) {
+	return build(dst, func(b *builder) {
+		addApplication(b, msgAPReq, func(b *builder) {
 			addInt(b, 0, pvno)
 			addInt(b, 1, msgAPReq)
 			addFlags(b, 2, r.Options)
-			addField(b, 3, func(b *cryptobyte.Builder) {
+			addField(b, 3, func(b *builder) {
 				if r.RawTicket != nil {
-					b.AddBytes(r.RawTicket)
+					b.octets(r.RawTicket)
 				} else {
 					addTicket(b, &r.Ticket)
 				}
@@ -128,8 +128,8 @@ func readAuthenticator(s *cryptobyte.String, a *Authenticator) bool {
 
 // Append appends the DER of a to dst. It may hold a subkey: erase it.
 func (a *Authenticator) Append(dst []byte) []byte {
-	return build(dst, func(b *cryptobyte.Builder) {
-		addApplication(b, 2, func(b *cryptobyte.Builder) {
+	return build(dst, func(b *builder) {
+		addApplication(b, 2, func(b *builder) {
 			addInt(b, 0, pvno)
 			addString(b, 1, a.CRealm)
 			addName(b, 2, a.CName)
@@ -173,8 +173,8 @@ func readAPRep(s *cryptobyte.String, r *APRep) bool {
 
 // Append appends the DER of r to dst.
 func (r *APRep) Append(dst []byte) []byte {
-	return build(dst, func(b *cryptobyte.Builder) {
-		addApplication(b, msgAPRep, func(b *cryptobyte.Builder) {
+	return build(dst, func(b *builder) {
+		addApplication(b, msgAPRep, func(b *builder) {
 			addInt(b, 0, pvno)
 			addInt(b, 1, msgAPRep)
 			addEncryptedData(b, 2, &r.EncPart)
@@ -215,8 +215,8 @@ func readEncAPRepPart(s *cryptobyte.String, p *EncAPRepPart) bool {
 
 // Append appends the DER of p to dst. It may hold a subkey: erase it.
 func (p *EncAPRepPart) Append(dst []byte) []byte {
-	return build(dst, func(b *cryptobyte.Builder) {
-		addApplication(b, 27, func(b *cryptobyte.Builder) {
+	return build(dst, func(b *builder) {
+		addApplication(b, 27, func(b *builder) {
 			addTime(b, 0, p.CTime)
 			addInt(b, 1, int64(p.CUsec))
 			if p.Subkey != nil {

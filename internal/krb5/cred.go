@@ -42,12 +42,12 @@ func readCred(s *cryptobyte.String, c *Cred) bool {
 
 // Append appends the DER of c to dst.
 func (c *Cred) Append(dst []byte) []byte {
-	return build(dst, func(b *cryptobyte.Builder) {
-		addApplication(b, msgCred, func(b *cryptobyte.Builder) {
+	return build(dst, func(b *builder) {
+		addApplication(b, msgCred, func(b *builder) {
 			addInt(b, 0, pvno)
 			addInt(b, 1, msgCred)
 			if c.RawTickets != nil {
-				addList(b, 2, c.RawTickets, func(b *cryptobyte.Builder, t *[]byte) { b.AddBytes(*t) })
+				addList(b, 2, c.RawTickets, func(b *builder, t *[]byte) { b.octets(*t) })
 			} else {
 				addList(b, 2, c.Tickets, addTicket)
 			}
@@ -139,8 +139,8 @@ func readCredInfo(s *cryptobyte.String, i *CredInfo) bool {
 		body.Empty()
 }
 
-func addCredInfo(b *cryptobyte.Builder, i *CredInfo) {
-	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+func addCredInfo(b *builder, i *CredInfo) {
+	b.add(asn1.SEQUENCE, func(b *builder) {
 		addEncryptionKey(b, 0, &i.Key)
 		if i.PRealm != "" {
 			addString(b, 1, i.PRealm)
@@ -169,8 +169,8 @@ func addCredInfo(b *cryptobyte.Builder, i *CredInfo) {
 
 // Append appends the DER of p to dst. It holds session keys: erase it.
 func (p *EncCredPart) Append(dst []byte) []byte {
-	return build(dst, func(b *cryptobyte.Builder) {
-		addApplication(b, 29, func(b *cryptobyte.Builder) {
+	return build(dst, func(b *builder) {
+		addApplication(b, 29, func(b *builder) {
 			addList(b, 0, p.Infos, addCredInfo)
 			if p.HasNonce {
 				addInt(b, 1, int64(p.Nonce))
@@ -180,10 +180,10 @@ func (p *EncCredPart) Append(dst []byte) []byte {
 				addInt(b, 3, int64(p.USec))
 			}
 			if p.SAddress != nil {
-				addField(b, 4, func(b *cryptobyte.Builder) { addHostAddressItem(b, p.SAddress) })
+				addField(b, 4, func(b *builder) { addHostAddressItem(b, p.SAddress) })
 			}
 			if p.RAddress != nil {
-				addField(b, 5, func(b *cryptobyte.Builder) { addHostAddressItem(b, p.RAddress) })
+				addField(b, 5, func(b *builder) { addHostAddressItem(b, p.RAddress) })
 			}
 		})
 	})

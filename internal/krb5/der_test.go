@@ -21,7 +21,26 @@ func field(t *testing.T, value string) cryptobyte.String {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return build(nil, func(bb *cryptobyte.Builder) { addField(bb, 0, func(bb *cryptobyte.Builder) { bb.AddBytes(b) }) })
+	return build(nil, func(bb *builder) { addField(bb, 0, func(bb *builder) { bb.octets(b) }) })
+}
+
+// The builder writes what cryptobyte's does.
+func TestBuilder(t *testing.T) {
+	for _, v := range []int64{0, 1, -1, 127, 128, -128, -129, 255, 256, 32767, 32768, -32768, -32769, 1<<31 - 1, -1 << 31, 1<<32 - 1, 1<<63 - 1, -1 << 63} {
+		want := cryptobyte.NewBuilder(nil)
+		want.AddASN1Int64(v)
+		if got := build(nil, func(b *builder) { b.integer(v) }); !bytes.Equal(got, want.BytesOrPanic()) {
+			t.Errorf("%d: %x", v, got)
+		}
+	}
+	for _, n := range []int{0, 1, 100, 127, 128, 129, 250, 255, 256, 65535, 65536, 1 << 20} {
+		v := bytes.Repeat([]byte{7}, n)
+		want := cryptobyte.NewBuilder([]byte("before"))
+		want.AddASN1(explicit(3), func(b *cryptobyte.Builder) { b.AddASN1OctetString(v) })
+		if got := build([]byte("before"), func(b *builder) { addOctets(b, 3, v) }); !bytes.Equal(got, want.BytesOrPanic()) {
+			t.Errorf("%d octets: %.20x", n, got)
+		}
+	}
 }
 
 func TestIntegers(t *testing.T) {
@@ -133,9 +152,9 @@ func TestTime(t *testing.T) {
 		{"203001020304-5Z", time.Time{}},
 		{"", time.Time{}},
 	} {
-		b := build(nil, func(b *cryptobyte.Builder) {
-			addField(b, 0, func(b *cryptobyte.Builder) {
-				b.AddASN1(asn1.GeneralizedTime, func(b *cryptobyte.Builder) { b.AddBytes([]byte(c.text)) })
+		b := build(nil, func(b *builder) {
+			addField(b, 0, func(b *builder) {
+				b.add(asn1.GeneralizedTime, func(b *builder) { b.octets([]byte(c.text)) })
 			})
 		})
 		s := cryptobyte.String(b)
@@ -144,7 +163,7 @@ func TestTime(t *testing.T) {
 		if ok != !c.want.IsZero() || ok && !got.Equal(c.want) {
 			t.Errorf("%q: %v, %v", c.text, got, ok)
 		}
-		if ok && !bytes.Equal(build(nil, func(b *cryptobyte.Builder) { addTime(b, 0, got) }), b) {
+		if ok && !bytes.Equal(build(nil, func(b *builder) { addTime(b, 0, got) }), b) {
 			t.Errorf("%q is written otherwise", c.text)
 		}
 	}
@@ -156,7 +175,7 @@ func TestTime(t *testing.T) {
 		{time.Time{}, "19700101000000Z"},
 		{time.Unix(1<<40, 0), "99991231235959Z"},
 	} {
-		if b := build(nil, func(b *cryptobyte.Builder) { addTime(b, 0, c.in) }); string(b[4:]) != c.want {
+		if b := build(nil, func(b *builder) { addTime(b, 0, c.in) }); string(b[4:]) != c.want {
 			t.Errorf("%v is written %q", c.in, b[4:])
 		}
 	}
@@ -164,14 +183,14 @@ func TestTime(t *testing.T) {
 
 func TestStrings(t *testing.T) {
 	for _, s := range []string{"", "x", "EXAMPLE.ORG", "jürgen", strings.Repeat("a", maxString)} {
-		b := cryptobyte.String(build(nil, func(b *cryptobyte.Builder) { addString(b, 0, s) }))
+		b := cryptobyte.String(build(nil, func(b *builder) { addString(b, 0, s) }))
 		var got string
 		if !readString(&b, 0, &got) || got != s || !b.Empty() {
 			t.Errorf("%.20q: %.20q", s, got)
 		}
 	}
 	for _, s := range []string{"a\x00", "\x00", "\xff", "a\xc0\x80", strings.Repeat("a", maxString+1)} {
-		b := cryptobyte.String(build(nil, func(b *cryptobyte.Builder) { addString(b, 0, s) }))
+		b := cryptobyte.String(build(nil, func(b *builder) { addString(b, 0, s) }))
 		var got string
 		if readString(&b, 0, &got) {
 			t.Errorf("%.20q was read", s)

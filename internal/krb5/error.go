@@ -201,8 +201,8 @@ func readText(s *cryptobyte.String, n uint8, out *string) bool {
 
 // Append appends the DER of e to dst.
 func (e *KRBError) Append(dst []byte) []byte {
-	return build(dst, func(b *cryptobyte.Builder) {
-		addApplication(b, msgError, func(b *cryptobyte.Builder) {
+	return build(dst, func(b *builder) {
+		addApplication(b, msgError, func(b *builder) {
 			addInt(b, 0, pvno)
 			addInt(b, 1, msgError)
 			if !e.CTime.IsZero() {

@@ -97,16 +97,16 @@ func (r *KDCReq) msgType() uint8 {
 
 // Append appends the DER of r to dst.
 func (r *KDCReq) Append(dst []byte) []byte {
-	return build(dst, func(b *cryptobyte.Builder) {
-		addApplication(b, r.msgType(), func(b *cryptobyte.Builder) {
+	return build(dst, func(b *builder) {
+		addApplication(b, r.msgType(), func(b *builder) {
 			addInt(b, 1, pvno)
 			addInt(b, 2, int64(r.msgType()))
 			if len(r.PAData) > 0 {
 				addList(b, 3, r.PAData, addPAData)
 			}
-			addField(b, 4, func(b *cryptobyte.Builder) {
+			addField(b, 4, func(b *builder) {
 				if r.RawBody != nil {
-					b.AddBytes(r.RawBody)
+					b.octets(r.RawBody)
 				} else {
 					r.Body.add(b)
 				}
@@ -154,8 +154,8 @@ func readTickets(s *cryptobyte.String, n uint8, out *[]Ticket) bool {
 // Append appends the DER of the body alone to dst: what the checksum covers.
 func (r *KDCReqBody) Append(dst []byte) []byte { return build(dst, r.add) }
 
-func (r *KDCReqBody) add(b *cryptobyte.Builder) {
-	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+func (r *KDCReqBody) add(b *builder) {
+	b.add(asn1.SEQUENCE, func(b *builder) {
 		addFlags(b, 0, r.Options)
 		if len(r.CName.Components) > 0 {
 			addName(b, 1, r.CName)
@@ -168,7 +168,7 @@ func (r *KDCReqBody) add(b *cryptobyte.Builder) {
 		addTime(b, 5, r.Till)
 		addOptionalTime(b, 6, r.RTime)
 		addInt(b, 7, int64(r.Nonce))
-		addList(b, 8, r.ETypes, func(b *cryptobyte.Builder, e *EType) { b.AddASN1Int64(int64(*e)) })
+		addList(b, 8, r.ETypes, func(b *builder, e *EType) { b.integer(int64(*e)) })
 		if len(r.Addresses) > 0 {
 			addHostAddresses(b, 9, r.Addresses)
 		}
@@ -235,8 +235,8 @@ func (r *KDCRep) msgType() uint8 {
 
 // Append appends the DER of r to dst.
 func (r *KDCRep) Append(dst []byte) []byte {
-	return build(dst, func(b *cryptobyte.Builder) {
-		addApplication(b, r.msgType(), func(b *cryptobyte.Builder) {
+	return build(dst, func(b *builder) {
+		addApplication(b, r.msgType(), func(b *builder) {
 			addInt(b, 0, pvno)
 			addInt(b, 1, int64(r.msgType()))
 			if len(r.PAData) > 0 {
@@ -244,9 +244,9 @@ func (r *KDCRep) Append(dst []byte) []byte {
 			}
 			addString(b, 3, r.CRealm)
 			addName(b, 4, r.CName)
-			addField(b, 5, func(b *cryptobyte.Builder) {
+			addField(b, 5, func(b *builder) {
 				if r.RawTicket != nil {
-					b.AddBytes(r.RawTicket)
+					b.octets(r.RawTicket)
 				} else {
 					addTicket(b, &r.Ticket)
 				}
@@ -345,11 +345,11 @@ func readLastReq(s *cryptobyte.String, l *LastReq) bool {
 
 // Append appends the DER of p to dst. It holds the session key: erase it.
 func (p *EncKDCRepPart) Append(dst []byte) []byte {
-	return build(dst, func(b *cryptobyte.Builder) {
-		addApplication(b, p.tag(), func(b *cryptobyte.Builder) {
+	return build(dst, func(b *builder) {
+		addApplication(b, p.tag(), func(b *builder) {
 			addEncryptionKey(b, 0, &p.Key)
-			addList(b, 1, p.LastReq, func(b *cryptobyte.Builder, l *LastReq) {
-				b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+			addList(b, 1, p.LastReq, func(b *builder, l *LastReq) {
+				b.add(asn1.SEQUENCE, func(b *builder) {
 					addInt(b, 0, int64(l.Type))
 					addTime(b, 1, l.Value)
 				})

@@ -33,8 +33,8 @@ func readPAData(s *cryptobyte.String, p *PAData) bool {
 		body.Empty()
 }
 
-func addPAData(b *cryptobyte.Builder, p *PAData) {
-	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+func addPAData(b *builder, p *PAData) {
+	b.add(asn1.SEQUENCE, func(b *builder) {
 		addInt(b, 1, int64(p.Type))
 		addOctets(b, 2, p.Value)
 	})
@@ -87,8 +87,8 @@ func readETypeInfo2Entry(s *cryptobyte.String, e *ETypeInfo2Entry) bool {
 		body.Empty()
 }
 
-func addETypeInfo2Entry(b *cryptobyte.Builder, e *ETypeInfo2Entry) {
-	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+func addETypeInfo2Entry(b *builder, e *ETypeInfo2Entry) {
+	b.add(asn1.SEQUENCE, func(b *builder) {
 		addInt(b, 0, int64(e.EType))
 		if e.HasSalt {
 			addString(b, 1, e.Salt)
@@ -137,8 +137,8 @@ func ParsePAEncTSEnc(b []byte) (*PAEncTSEnc, error) {
 
 // Append appends the DER of p to dst.
 func (p *PAEncTSEnc) Append(dst []byte) []byte {
-	return build(dst, func(b *cryptobyte.Builder) {
-		b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+	return build(dst, func(b *builder) {
+		b.add(asn1.SEQUENCE, func(b *builder) {
 			addTime(b, 0, p.Time)
 			addInt(b, 1, int64(p.USec))
 		})

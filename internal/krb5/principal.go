@@ -173,11 +173,11 @@ func readNameOrEmpty(s *cryptobyte.String, n uint8, out *PrincipalName) bool {
 		body.Empty()
 }
 
-func addName(b *cryptobyte.Builder, n uint8, name PrincipalName) {
-	addSequence(b, n, func(b *cryptobyte.Builder) {
+func addName(b *builder, n uint8, name PrincipalName) {
+	addSequence(b, n, func(b *builder) {
 		addInt(b, 0, int64(name.Type))
-		addField(b, 1, func(b *cryptobyte.Builder) {
-			b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		addField(b, 1, func(b *builder) {
+			b.add(asn1.SEQUENCE, func(b *builder) {
 				for i := range name.Components {
 					addStringItem(b, &name.Components[i])
 				}

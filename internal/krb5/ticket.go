@@ -41,7 +41,7 @@ func ParseTicket(b []byte) (*Ticket, error) { return parse(b, "Ticket", readTick
 
 // Append appends the DER of t to dst.
 func (t *Ticket) Append(dst []byte) []byte {
-	return build(dst, func(b *cryptobyte.Builder) { addTicket(b, t) })
+	return build(dst, func(b *builder) { addTicket(b, t) })
 }
 
 // Ticket ::= [APPLICATION 1] SEQUENCE {           RFC 4120 §5.3
@@ -60,8 +60,8 @@ func readTicket(s *cryptobyte.String, t *Ticket) bool {
 		body.Empty()
 }
 
-func addTicket(b *cryptobyte.Builder, t *Ticket) {
-	addApplication(b, 1, func(b *cryptobyte.Builder) {
+func addTicket(b *builder, t *Ticket) {
+	addApplication(b, 1, func(b *builder) {
 		addInt(b, 0, pvno)
 		addString(b, 1, t.Realm)
 		addName(b, 2, t.SName)
@@ -127,13 +127,13 @@ func readEncTicketPart(s *cryptobyte.String, t *EncTicketPart) bool {
 
 // Append appends the DER of t to dst. It holds the session key: erase it.
 func (t *EncTicketPart) Append(dst []byte) []byte {
-	return build(dst, func(b *cryptobyte.Builder) {
-		addApplication(b, 3, func(b *cryptobyte.Builder) {
+	return build(dst, func(b *builder) {
+		addApplication(b, 3, func(b *builder) {
 			addFlags(b, 0, t.Flags)
 			addEncryptionKey(b, 1, &t.Key)
 			addString(b, 2, t.CRealm)
 			addName(b, 3, t.CName)
-			addSequence(b, 4, func(b *cryptobyte.Builder) {
+			addSequence(b, 4, func(b *builder) {
 				addInt(b, 0, int64(t.TransitedType))
 				addOctets(b, 1, t.Transited)
 			})

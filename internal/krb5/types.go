@@ -33,11 +33,11 @@ func readEncryptedDataBody(body *cryptobyte.String, out *EncryptedData) bool {
 		body.Empty()
 }
 
-func addEncryptedData(b *cryptobyte.Builder, n uint8, e *EncryptedData) {
+func addEncryptedData(b *builder, n uint8, e *EncryptedData) {
 	addSequence(b, n, e.addBody)
 }
 
-func (e *EncryptedData) addBody(b *cryptobyte.Builder) {
+func (e *EncryptedData) addBody(b *builder) {
 	addInt(b, 0, int64(e.EType))
 	if e.HasKVNO {
 		addInt(b, 1, int64(e.KVNO))
@@ -55,7 +55,7 @@ func ParseEncryptedData(b []byte) (*EncryptedData, error) {
 
 // Append appends the DER of e to dst.
 func (e *EncryptedData) Append(dst []byte) []byte {
-	return build(dst, func(b *cryptobyte.Builder) { b.AddASN1(asn1.SEQUENCE, e.addBody) })
+	return build(dst, func(b *builder) { b.add(asn1.SEQUENCE, e.addBody) })
 }
 
 // An EncryptionKey is a key as it travels inside encrypted parts. Printing it shows
@@ -88,8 +88,8 @@ func readEncryptionKey(s *cryptobyte.String, n uint8, out *EncryptionKey) bool {
 		body.Empty()
 }
 
-func addEncryptionKey(b *cryptobyte.Builder, n uint8, k *EncryptionKey) {
-	addSequence(b, n, func(b *cryptobyte.Builder) {
+func addEncryptionKey(b *builder, n uint8, k *EncryptionKey) {
+	addSequence(b, n, func(b *builder) {
 		addInt(b, 0, int64(k.EType))
 		addOctets(b, 1, k.Value)
 	})
@@ -114,8 +114,8 @@ func readChecksum(s *cryptobyte.String, n uint8, out *Checksum) bool {
 		body.Empty()
 }
 
-func addChecksum(b *cryptobyte.Builder, n uint8, c *Checksum) {
-	addSequence(b, n, func(b *cryptobyte.Builder) {
+func addChecksum(b *builder, n uint8, c *Checksum) {
+	addSequence(b, n, func(b *builder) {
 		addInt(b, 0, int64(c.Type))
 		addOctets(b, 1, c.Sum)
 	})
@@ -159,8 +159,8 @@ func readAuthDataEntry(s *cryptobyte.String, out *AuthDataEntry) bool {
 		body.Empty()
 }
 
-func addAuthDataEntry(b *cryptobyte.Builder, e *AuthDataEntry) {
-	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+func addAuthDataEntry(b *builder, e *AuthDataEntry) {
+	b.add(asn1.SEQUENCE, func(b *builder) {
 		addInt(b, 0, int64(e.Type))
 		addOctets(b, 1, e.Data)
 	})
@@ -194,12 +194,12 @@ func readHostAddress(s *cryptobyte.String, n uint8, out *HostAddress) bool {
 	return s.ReadASN1(&field, explicit(n)) && readHostAddressItem(&field, out) && field.Empty()
 }
 
-func addHostAddresses(b *cryptobyte.Builder, n uint8, list []HostAddress) {
+func addHostAddresses(b *builder, n uint8, list []HostAddress) {
 	addList(b, n, list, addHostAddressItem)
 }
 
-func addHostAddressItem(b *cryptobyte.Builder, a *HostAddress) {
-	b.AddASN1(asn1.SEQUENCE, func(b *cryptobyte.Builder) {
+func addHostAddressItem(b *builder, a *HostAddress) {
+	b.add(asn1.SEQUENCE, func(b *builder) {
 		addInt(b, 0, int64(a.Type))
 		addOctets(b, 1, a.Address)
 	})
