@@ -24,7 +24,8 @@ type initiator struct {
 	retried bool
 	retry   []byte // M1 that was answered with MR: its hash makes the transcript
 	mr      []byte
-	keys    []*ephemeral
+	keys    []*ephemeral // of every share that was sent
+	key     *ephemeral   // of the share in wire
 }
 
 // start sends M1.
@@ -33,6 +34,10 @@ func (h *initiator) start(_ context.Context, in []byte) ([]byte, gss.Context, er
 		return nil, nil, h.defective()
 	}
 	rand.Read(h.hello.random[:])
+	return h.greet()
+}
+
+func (h *initiator) greet() ([]byte, gss.Context, error) {
 	// Mutual authentication, confidentiality and integrity are there in any case.
 	h.hello.flags = (h.options.Require|h.options.Request)&can | gss.Mutual | gss.Conf | gss.Integ
 	for _, s := range h.m.suites {
@@ -50,20 +55,20 @@ func (h *initiator) start(_ context.Context, in []byte) ([]byte, gss.Context, er
 
 // send sends M1 with the one share of s.
 func (h *initiator) send(s *suite) ([]byte, gss.Context, error) {
-	var key *ephemeral
+	h.key = nil
 	for _, k := range h.keys {
 		if k.s == s {
-			key = k
+			h.key = k
 		}
 	}
-	if key == nil {
-		var err error
-		if key, err = s.generate(); err != nil {
+	if h.key == nil {
+		key, err := s.generate()
+		if err != nil {
 			return nil, nil, h.fail(gss.Failure, err)
 		}
-		h.keys = append(h.keys, key)
+		h.key, h.keys = key, append(h.keys, key)
 	}
-	h.hello.shares = []keyShare{{s.id, key.share()}}
+	h.hello.shares = []keyShare{{s.id, h.key.share()}}
 	wire, err := h.hello.marshal()
 	if err != nil {
 		return nil, nil, h.fail(gss.Failure, err)
@@ -97,7 +102,6 @@ func (h *initiator) again(mr []byte) ([]byte, gss.Context, error) {
 	h.retried = true
 	h.retry, h.mr = h.wire, bytes.Clone(mr)
 	h.hello.cookie = bytes.Clone(cookie)
-	h.suite = s
 	return h.send(s)
 }
 
@@ -107,13 +111,11 @@ func (h *initiator) conclude(inner []byte) ([]byte, gss.Context, error) {
 	if !ok {
 		return refusal(codeOther), nil, h.defective()
 	}
-	key := h.keys[len(h.keys)-1]
-	if m.suite != key.s.id {
+	if h.suite = h.key.s; m.suite != h.suite.id {
 		return refusal(codeOther), nil, h.defective()
 	}
-	h.suite = key.s
-	h.keys = nil
-	secret, err := key.finish(m.share)
+	secret, err := h.key.finish(m.share)
+	h.key, h.keys = nil, nil
 	if err != nil {
 		return refusal(codeOther), nil, h.fail(gss.DefectiveToken, err)
 	}
