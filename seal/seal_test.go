@@ -421,8 +421,12 @@ func TestSenderExpires(t *testing.T) {
 		time.Sleep(2 * time.Hour)
 		_, err = f.Seal(nil, nil, nil)
 		wantMajor(t, "30 days old", err, gss.ContextExpired, nil)
-		if len(s.tree.nodes) != 0 || len(f.tree.nodes) != 0 {
-			t.Error("keys left after the end")
+		for _, s := range []*Sender{s, f} {
+			s.mu.Lock()
+			if len(s.tree.nodes) != 0 {
+				t.Error("keys left after the end")
+			}
+			s.mu.Unlock()
 		}
 	})
 }

@@ -158,7 +158,7 @@ func (u *unsealing) open(ctx context.Context, dst, in []byte) ([]byte, error) {
 	}
 	size := u.m.size - overhead
 	dst = slices.Grow(dst, size)
-	p, err := a.Open(dst[len(dst):len(dst)], zeroNonce[:], u.sealed[offCipher:], u.o.Data)
+	p, err := a.Open(dst[len(dst):], zeroNonce[:], u.sealed[offCipher:], u.o.Data)
 	if err != nil {
 		u.s = nil
 		return nil, u.fail(gss.BadMIC, nil)
