@@ -413,7 +413,8 @@ func TestRelayAges(t *testing.T) {
 		if _, err := x.carol.Accept(g); err != nil {
 			t.Errorf("an hour before its end: %v", err)
 		}
-		time.Sleep(3 * time.Hour)
+		time.Sleep(3*time.Hour + time.Minute)
+		synctest.Wait()
 		x.carol.mu.Lock()
 		if low := epochOf(time.Now().Add(-MaxLifetime - Skew).UnixMilli()); x.carol.keys.tree.low != low {
 			t.Errorf("low is %d, want %d", x.carol.keys.tree.low, low)
