@@ -127,6 +127,7 @@ func (r *Realm) present(req *krb5.KDCReq, now time.Time) (*presentation, error) 
 		if p.replyKey, err = a.Subkey.Key(); err != nil {
 			return nil, refuse(krb5.KDC_ERR_ETYPE_NOSUPP, "unusable subkey")
 		}
+		session.Erase()
 		p.replyUsage, adUsage = krb5.UsageTGSRepSubkey, krb5.UsageTGSReqADSubkey
 	}
 	if enc := req.Body.EncAuthData; enc != nil {
