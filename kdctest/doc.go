@@ -15,8 +15,9 @@
 // AES encryption types 17 to 20 (RFC 3962, RFC 8009) and demands encrypted
 // timestamps. Tickets can be forwardable, forwarded, proxiable, proxies, renewable
 // and renewed. There is no other realm, no postdating, no user-to-user, no
-// constrained delegation, no FAST and no PAC: what is not there is refused, never
-// ignored. Requests may be repeated: like other KDCs it keeps no replay cache.
+// constrained delegation, no FAST and no PAC. Options for what is not there are
+// refused, but for canonicalize and allow-postdate, which only say what a client
+// would accept. Requests may be repeated: like other KDCs it keeps no replay cache.
 // Addresses are put into tickets but not compared with where a request came from.
 //
 // It is not for production: its database is in memory, its operator is a test, and
