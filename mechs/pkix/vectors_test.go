@@ -320,4 +320,3 @@ func TestLowOrderShares(t *testing.T) {
 		t.Error("took an encapsulation key that is not reduced")
 	}
 }
-

@@ -208,7 +208,7 @@ func (t *Template) altNames() []byte {
 func CertificatePEM(ders ...[]byte) []byte {
 	var out []byte
 	for _, der := range ders {
-		out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+		out = append(out, PEM("CERTIFICATE", der)...)
 	}
 	return out
 }
@@ -216,5 +216,10 @@ func CertificatePEM(ders ...[]byte) []byte {
 // KeyPEM returns a private key, as the standard library makes them, as PKCS #8 in
 // PEM. It panics on any other.
 func KeyPEM(key crypto.PrivateKey) []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: must(x509.MarshalPKCS8PrivateKey(key))})
+	return PEM("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(key)))
+}
+
+// PEM returns one block.
+func PEM(kind string, der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 }
