@@ -1,7 +1,6 @@
 package krb5
 
 import (
-	"encoding/binary"
 	"errors"
 
 	ikrb5 "github.com/gsseal/gss/internal/krb5"
@@ -29,11 +28,12 @@ type ccache struct {
 //	             | data ticket | data second ticket
 //	data       = u32 length | octets
 //
-// Credentials of another client, for user-to-user authentication, with keys that
-// this package lacks, and the settings that MIT keeps as credentials of the realm
-// "X-CACHECONF:" are passed over.
+// Passed over are credentials of another client, for user-to-user authentication,
+// with keys that this package lacks, for a server without a realm (MIT keeps a
+// ticket that was found by referral under that name too), and what holds no ticket,
+// such as the settings that MIT keeps as credentials of the realm "X-CACHECONF:".
 func parseCCache(b []byte) (*ccache, error) {
-	r := fileReader{b: b, order: binary.BigEndian}
+	r := fileReader{b: b}
 	five, version := r.u8(), r.u8()
 	if five != 5 || version != 3 && version != 4 {
 		return nil, errCCache
@@ -88,11 +88,11 @@ func readCredential(r *fileReader, version uint8, owner ikrb5.Principal) (*ticke
 	if r.bad {
 		return nil, false
 	}
-	if userToUser || !etype.Supported() || !client.Equal(owner) || t.server.Realm == "X-CACHECONF:" {
+	if userToUser || !etype.Supported() || !client.Equal(owner) || !validPrincipal(t.server) {
 		return nil, true
 	}
-	if _, err := ikrb5.ParseTicket(t.raw); err != nil || !validPrincipal(t.server) {
-		return nil, false
+	if _, err := ikrb5.ParseTicket(t.raw); err != nil {
+		return nil, true
 	}
 	var err error
 	t.key, err = ikrb5.NewKey(etype, value)

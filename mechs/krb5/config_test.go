@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -87,20 +88,12 @@ func TestConfigErrors(t *testing.T) {
 		"[libdefaults", "[]", "[a] b", "x = y", "[a]\nx", "[a]\n= y", "[a]\nx y = z", "[a]\nx = {", "[a]\nx = {\n[b]\n}", "[a]\n}", "[a]\nx = {\n} y",
 		"[a]\nx = \"y", "[a]\nx = \"y\" z", "[a]\nx = \"y\\", "include /etc/passwd", "includedir /etc", "module /lib/x.so:y",
 		"[libdefaults]\nclockskew = soon", "[libdefaults]\nclockskew = -1", "[libdefaults]\nticket_lifetime = 99999999999", "[libdefaults]\nticket_lifetime = 1x",
-		"[libdefaults]\nforwardable = maybe", "[a]\n" + fmt.Sprintf("%s%s", repeat("x = {\n", 9), repeat("}\n", 9)),
+		"[libdefaults]\nforwardable = maybe", "[a]\n" + fmt.Sprintf("%s%s", strings.Repeat("x = {\n", 9), strings.Repeat("}\n", 9)),
 	} {
 		if c, err := ParseConfig(text); !errors.Is(err, ErrConfig) || c != nil {
 			t.Errorf("%q: %+v, %v", text, c, err)
 		}
 	}
-}
-
-func repeat(s string, n int) string {
-	out := ""
-	for range n {
-		out += s
-	}
-	return out
 }
 
 func TestParseDuration(t *testing.T) {
@@ -157,7 +150,7 @@ func TestLoadConfig(t *testing.T) {
 		"relative":           {write("relative", "include krb5.conf\n")},
 		"a module":           {write("module", "module "+one+":x\n")},
 		"a folder as a file": {dir},
-		"too large":          {write("large", repeat("# "+repeat("x", 1022)+"\n", 1025))},
+		"too large":          {write("large", strings.Repeat("# "+strings.Repeat("x", 1022)+"\n", 1025))},
 	} {
 		if c, err := LoadConfig(paths...); !errors.Is(err, ErrConfig) {
 			t.Errorf("%s: %+v, %v", name, c, err)
@@ -186,7 +179,7 @@ func TestCanonicalize(t *testing.T) {
 		t.Fatal(err)
 	}
 	m, bare := New(Options{Config: c}), New(Options{})
-	long := repeat("x", 1<<16)
+	long := strings.Repeat("x", 1<<16)
 	user := func(s string) gss.Name { return gss.Name{Type: oid.NTKrb5, Text: s} }
 	mn := func(s string) gss.Name { return gss.Name{Mech: oid.Krb5, Text: s} }
 	for _, tt := range []struct {

@@ -70,6 +70,28 @@ func TestCCache(t *testing.T) {
 	}
 }
 
+// Entries of no use are passed over, wherever they are.
+func TestCCacheOthers(t *testing.T) {
+	f := newForger(t, ikrb5.AES128SHA1)
+	part := f.ticketPart()
+	tkt := f.ticket(part)
+	good := ticket{server: f.server, raw: tkt.Append(nil), key: f.session, start: part.AuthTime, end: part.EndTime}
+	referral, setting := good, good
+	referral.server.Realm = ""
+	setting.server.Realm, setting.raw = "X-CACHECONF:", []byte("yes")
+	c, err := FromCCache(testCCache(f.client, &referral, &setting, &good, &referral))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if len(c.shared.tickets) != 1 || c.shared.get(f.server.String(), time.Now()) == nil {
+		t.Errorf("%v", c.shared.tickets)
+	}
+	if _, err := FromCCache(testCCache(f.client, &referral, &setting)); gss.MajorOf(err) != gss.NoCred {
+		t.Errorf("nothing of use: %v", err)
+	}
+}
+
 func TestCCacheEnded(t *testing.T) {
 	f := newForger(t, ikrb5.AES128SHA1)
 	tkt := f.ticket(f.ticketPart())

@@ -15,6 +15,7 @@ import (
 type initiator struct {
 	m      *Mech
 	cred   *Credential // a handle of its own; nil: still to be asked for
+	name   gss.Name    // as the caller gave it
 	target ikrb5.Principal
 	opts   gss.InitOptions
 
@@ -75,21 +76,25 @@ func (h *initiator) request(ctx context.Context, in []byte) ([]byte, gss.Context
 			return nil, nil, err
 		}
 		h.cred = c
+		if !c.shared.initiates {
+			return nil, nil, initError(gss.NoCred, nil)
+		}
+		if h.target, err = h.m.config.principal(h.name, c.shared.principal.Realm); err != nil {
+			return nil, nil, err
+		}
 	}
 	s := h.cred.shared
-	if !s.initiates {
-		return nil, nil, initError(gss.NoCred, nil)
-	}
 	flags := (h.opts.Require|h.opts.Request)&services | gss.ProtReady
 	if isAnonymous(s.principal.Name) {
 		flags |= gss.Anon
 	}
-	t, err := h.m.ticketFor(ctx, s, h.target)
+	peer := mechName(h.target)
+	t, err := h.m.ticketFor(ctx, s, h.target, peer.Text)
 	if err != nil {
 		return nil, nil, err
 	}
 	h.info = gss.Info{
-		Mech: oid.Krb5, Local: partyName(s.principal), Peer: mechName(h.target),
+		Mech: oid.Krb5, Local: partyName(s.principal), Peer: peer,
 		Initiator: true, Flags: flags, Expiry: t.end,
 	}
 	if err := h.opts.Check(h.info); err != nil {

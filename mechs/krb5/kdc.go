@@ -25,12 +25,11 @@ var (
 	errNoEncType = errors.New("krb5: no permitted encryption type in common")
 )
 
-// ticketFor returns a ticket of s for server: one that s has, or a new one from
-// a KDC, with which s gets its TGT first if it needs to. The ticket is good for as
-// long as the caller has a handle on s.
-func (m *Mech) ticketFor(ctx context.Context, s *shared, server ikrb5.Principal) (*ticket, error) {
-	name, now := server.String(), time.Now()
-	if t := s.get(name, now.Add(freshness)); t != nil {
+// ticketFor returns a ticket of s for server, whose String is name: one that s has,
+// or a new one from a KDC, where s gets its TGT first if it needs to. The ticket is
+// good for as long as the caller has a handle on s.
+func (m *Mech) ticketFor(ctx context.Context, s *shared, server ikrb5.Principal, name string) (*ticket, error) {
+	if t := s.get(name, time.Now().Add(freshness)); t != nil {
 		return t, nil
 	}
 	select {

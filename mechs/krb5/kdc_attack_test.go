@@ -287,3 +287,105 @@ func TestPreauthentication(t *testing.T) {
 		}
 	}
 }
+
+// A ticket that is about to end is used if there is no newer one to be had; what a
+// credential keeps is bounded.
+func TestTicketCache(t *testing.T) {
+	k, m, cred := newFakeKDC(t)
+	s := cred.shared
+	server := ikrb5.Principal{Name: ikrb5.PrincipalName{Components: []string{"host", "h"}}, Realm: testRealm}
+	ending := &ticket{server: server, key: k.key, end: time.Now().Add(freshness / 2)}
+	s.put(ending)
+	down := true
+	k.answer = func(req *ikrb5.KDCReq) []byte {
+		if down {
+			return nil
+		}
+		return k.honest(req)
+	}
+	if got, err := m.ticketFor(t.Context(), s, server, server.String()); err != nil || got != ending {
+		t.Errorf("KDC down: %v, %v", got, err)
+	}
+	down = false
+	fresh, err := m.ticketFor(t.Context(), s, server, server.String())
+	if err != nil || fresh == ending || time.Until(fresh.end) < freshness {
+		t.Errorf("KDC up: %v, %v", fresh, err)
+	}
+	down = true
+	if got, err := m.ticketFor(t.Context(), s, server, server.String()); err != nil || got != fresh {
+		t.Errorf("again: %v, %v", got, err)
+	}
+	s.put(ending)
+	if s.get(server.String(), time.Now()) != fresh {
+		t.Error("a ticket was replaced by one that ends sooner")
+	}
+	other := server
+	for i := range maxTickets + 10 {
+		other.Realm = string(rune('a' + i))
+		s.put(&ticket{server: other, key: k.key, end: time.Now().Add(time.Hour)})
+	}
+	if len(s.tickets) != maxTickets {
+		t.Errorf("%d tickets", len(s.tickets))
+	}
+}
+
+// KDCs are found by SRV records, TCP before UDP.
+func TestLookupKDC(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		srv  map[string]string // query → target
+		want []string
+	}{
+		{"tcp", map[string]string{"_kerberos._tcp.R.TEST.": "kdc.test.", "_kerberos._udp.R.TEST.": "other.test."}, []string{"tcp/kdc.test:88"}},
+		{"udp only", map[string]string{"_kerberos._udp.R.TEST.": "kdc.test."}, []string{"udp/kdc.test:88"}},
+		{"none", nil, nil},
+	} {
+		r := &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+			near, far := net.Pipe()
+			go serveDNS(far, tt.srv)
+			return near, nil
+		}}
+		m := New(Options{Config: &Config{LookupKDC: true}, Resolver: r})
+		got, err := m.kdcs(t.Context(), "R.TEST")
+		if !slices.Equal(got, tt.want) || (err == nil) != (tt.want != nil) {
+			t.Errorf("%s: %v, %v", tt.name, got, err)
+		}
+	}
+	m := New(Options{})
+	if got, err := m.kdcs(t.Context(), "R.TEST"); err == nil {
+		t.Errorf("not to be looked up: %v", got)
+	}
+}
+
+// serveDNS answers one query, as by TCP, with an SRV record for port 88 or with
+// NXDOMAIN (RFC 1035 §4, RFC 2782).
+func serveDNS(c net.Conn, srv map[string]string) {
+	defer c.Close()
+	var size [2]byte
+	if _, err := io.ReadFull(c, size[:]); err != nil {
+		return
+	}
+	q := make([]byte, binary.BigEndian.Uint16(size[:]))
+	if _, err := io.ReadFull(c, q); err != nil {
+		return
+	}
+	name, i := "", 12
+	for q[i] != 0 {
+		name += string(q[i+1:i+1+int(q[i])]) + "."
+		i += 1 + int(q[i])
+	}
+	reply := append([]byte{q[0], q[1], 0x84, 0, 0, 1, 0, 0, 0, 0, 0, 0}, q[12:i+5]...)
+	if target, ok := srv[name]; ok {
+		reply[7] = 1
+		data := []byte{0, 0, 0, 0, 0, 88}
+		for label := range bytes.SplitSeq([]byte(target[:len(target)-1]), []byte(".")) {
+			data = append(append(data, byte(len(label))), label...)
+		}
+		data = append(data, 0)
+		reply = append(reply, 0xc0, 12, 0, 33, 0, 1, 0, 0, 0, 60, 0, byte(len(data)))
+		reply = append(reply, data...)
+	} else {
+		reply[3] = 3
+	}
+	c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(reply))), reply...))
+}

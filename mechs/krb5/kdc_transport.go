@@ -71,7 +71,7 @@ func (m *Mech) kdcs(ctx context.Context, realm string) ([]string, error) {
 	var err error
 	for _, proto := range []string{"tcp", "udp"} {
 		var srvs []*net.SRV
-		if _, srvs, err = net.DefaultResolver.LookupSRV(ctx, "kerberos", proto, realm); err != nil {
+		if _, srvs, err = m.resolver.LookupSRV(ctx, "kerberos", proto, realm); err != nil {
 			continue
 		}
 		for _, s := range srvs[:min(len(srvs), maxKDCs)] {
@@ -124,13 +124,9 @@ func withPort(addr string) (string, error) {
 
 // dial connects, and makes ctx bound whatever is done with the connection.
 func (m *Mech) dial(ctx context.Context, network, addr string) (net.Conn, func(), error) {
-	dial := m.dialer
-	if dial == nil {
-		dial = new(net.Dialer).DialContext
-	}
 	dctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	c, err := dial(dctx, network, addr)
+	c, err := m.dialer(dctx, network, addr)
 	if err != nil {
 		return nil, nil, err
 	}

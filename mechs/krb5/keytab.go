@@ -2,7 +2,6 @@ package krb5
 
 import (
 	"cmp"
-	"encoding/binary"
 	"errors"
 	"slices"
 	"time"
@@ -37,7 +36,7 @@ type keytabEntry struct {
 //
 // Keys of types that this package lacks are passed over.
 func parseKeytab(b []byte) (*keytab, error) {
-	r := fileReader{b: b, order: binary.BigEndian}
+	r := fileReader{b: b}
 	if r.u8() != 5 || r.u8() != 2 {
 		return nil, errKeytab
 	}
@@ -48,7 +47,7 @@ func parseKeytab(b []byte) (*keytab, error) {
 			r.take(int(-n))
 			continue
 		}
-		entry := fileReader{b: r.take(int(n)), order: binary.BigEndian}
+		entry := fileReader{b: r.take(int(n))}
 		if r.bad {
 			break
 		}

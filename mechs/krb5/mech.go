@@ -29,18 +29,27 @@ type Options struct {
 	// authentication: one that is restarted needs a durable store.
 	Replay strike.Store
 
+	// Resolver looks up KDCs, if Config.LookupKDC says so; nil: net.DefaultResolver.
+	Resolver *net.Resolver
+
 	// Dial connects to KDCs ("tcp" and "udp"); nil: a net.Dialer's DialContext.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
 // New returns the mechanism. It reads no file and no environment.
 func New(o Options) *Mech {
-	m := &Mech{initiator: o.Initiator, acceptor: o.Acceptor, replay: o.Replay, dialer: o.Dial}
+	m := &Mech{initiator: o.Initiator, acceptor: o.Acceptor, replay: o.Replay, resolver: o.Resolver, dialer: o.Dial}
 	if o.Config != nil {
 		m.config = *o.Config
 	}
 	if m.replay == nil {
 		m.replay = strike.NewMemory(strike.MemoryOptions{})
+	}
+	if m.resolver == nil {
+		m.resolver = net.DefaultResolver
+	}
+	if m.dialer == nil {
+		m.dialer = new(net.Dialer).DialContext
 	}
 	return m
 }
@@ -50,6 +59,7 @@ type Mech struct {
 	config              Config
 	initiator, acceptor Source
 	replay              strike.Store
+	resolver            *net.Resolver
 	dialer              func(ctx context.Context, network, addr string) (net.Conn, error)
 	last                atomic.Int64 // time stamp last used, Unix µs
 }
@@ -83,8 +93,8 @@ func (m *Mech) Initiate(target gss.Name, o *gss.InitOptions) (gss.Handshake, err
 		if isAnonymous(cred.shared.principal.Name) {
 			can |= gss.Anon
 		}
-	} else {
-		can |= gss.Anon // if that is what the Source will return
+	} else { // it depends on what the Source will return
+		fallback, can = laterRealm, can|gss.Anon
 	}
 	if err := o.Check(gss.Info{Mech: oid.Krb5, Flags: can}); err != nil {
 		return nil, err
@@ -93,7 +103,7 @@ func (m *Mech) Initiate(target gss.Name, o *gss.InitOptions) (gss.Handshake, err
 	if err != nil {
 		return nil, err
 	}
-	h := &initiator{m: m, target: p, opts: r}
+	h := &initiator{m: m, name: target, target: p, opts: r}
 	if cred != nil {
 		if h.cred = cred.Handle(); h.cred == nil {
 			return nil, noCred("Init_sec_context", errClosed)
@@ -101,6 +111,9 @@ func (m *Mech) Initiate(target gss.Name, o *gss.InitOptions) (gss.Handshake, err
 	}
 	return h, nil
 }
+
+// laterRealm stands for the realm of a credential that is still to be asked for.
+const laterRealm = "?"
 
 // Accept implements gss.Mechanism. Error: NoCred.
 func (m *Mech) Accept(o *gss.AcceptOptions) (gss.Handshake, error) {

@@ -231,7 +231,7 @@ func TestMIT(t *testing.T) {
 	}
 }
 
-func acceptMIT(t *testing.T, r *peers.Realm, m *krb5.Mech, cc string, flags gss.Flags) {
+func acceptMIT(t *testing.T, r *peers.Realm, m *krb5.Mech, cc string, flags gss.Flags, options ...string) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -258,7 +258,7 @@ func acceptMIT(t *testing.T, r *peers.Realm, m *krb5.Mech, cc string, flags gss.
 		info, err := sampleServe(t.Context(), c, h)
 		served <- result{info, err}
 	}()
-	args := []string{"-mcount", "2"}
+	args := append([]string{"-mcount", "2"}, options...)
 	if !flags.Has(gss.Mutual) {
 		args = append(args, "-nomutual")
 	}
@@ -274,9 +274,17 @@ func acceptMIT(t *testing.T, r *peers.Realm, m *krb5.Mech, cc string, flags gss.
 	if got.info.Peer.Text != r.Principal("user") || got.info.Local.Text != r.Principal("host/localhost") {
 		t.Errorf("%v ← %v", got.info.Local, got.info.Peer)
 	}
-	if got.info.Flags.Has(gss.Mutual) != flags.Has(gss.Mutual) {
+	if got.info.Flags&(gss.Mutual|gss.Deleg) != flags&gss.Mutual {
 		t.Errorf("flags %v", got.info.Flags)
 	}
+}
+
+// MIT's initiator with everything it does by default and a credential that it
+// delegates, which is neither accepted nor in the way.
+func TestMITDelegation(t *testing.T) {
+	r := peers.MITRealm(t, peers.Options{})
+	m := krb5.New(krb5.Options{Replay: oldStore()})
+	acceptMIT(t, r, m, r.Kinit(t, "user", "-f"), gss.DefaultFlags, "-d")
 }
 
 // A credential cache with a service ticket and no TGT, as kinit -S makes it.

@@ -5,12 +5,11 @@ import (
 	"time"
 )
 
-// A fileReader takes fields off a keytab or a credential cache. The first field
+// A fileReader takes big-endian fields off a keytab or a credential cache. The first field
 // that is not there in full makes it fail for good; what it returns then is empty.
 type fileReader struct {
-	b     []byte
-	order binary.ByteOrder
-	bad   bool
+	b   []byte
+	bad bool
 }
 
 func (r *fileReader) take(n int) []byte {
@@ -32,14 +31,14 @@ func (r *fileReader) u8() uint8 {
 
 func (r *fileReader) u16() uint16 {
 	if b := r.take(2); b != nil {
-		return r.order.Uint16(b)
+		return binary.BigEndian.Uint16(b)
 	}
 	return 0
 }
 
 func (r *fileReader) u32() uint32 {
 	if b := r.take(4); b != nil {
-		return r.order.Uint32(b)
+		return binary.BigEndian.Uint32(b)
 	}
 	return 0
 }
