@@ -1,0 +1,5 @@
+//go:build !race
+
+package gssnet
+
+const raceDetector = false
