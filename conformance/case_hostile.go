@@ -3,6 +3,7 @@ package conformance
 import (
 	"bytes"
 	"fmt"
+	"runtime"
 
 	"github.com/gsseal/gss"
 	"github.com/gsseal/gss/oid"
@@ -10,6 +11,7 @@ import (
 
 var hostileCases = []Case{
 	{"hostile/garbage", "RFC 2743 §2.2.2", hostileGarbage},
+	{"hostile/memory", "CVE-2020-28196 and its kind", hostileMemory},
 	{"hostile/framing", "RFC 2743 §3.1", hostileFraming},
 	{"hostile/truncated", "RFC 2743 §2.2.2", hostileTruncated},
 	{"hostile/extended", "RFC 2743 §2.2.2", hostileExtended},
@@ -47,6 +49,30 @@ func hostileGarbage(r *recorder) {
 	for what, bad := range garbage(r.s.Initiator.OID()) {
 		for leg := range legs {
 			r.tampered(leg, fmt.Sprintf("%s as token %d", what, leg), true, func([]byte) []byte { return bad })
+		}
+	}
+}
+
+// hostileMemory: a token is worth a small multiple of its octets. Other goroutines
+// take memory too: it is the least of some tries that counts.
+func hostileMemory(r *recorder) {
+	const most = 16 << 20 // of garbage no longer than 128 KiB
+	for what, bad := range garbage(r.s.Initiator.OID()) {
+		least := ^uint64(0)
+		for try := 0; try < 3 && least > most; try++ {
+			a, err := r.s.Acceptor.Accept(&r.s.AcceptOptions)
+			if err != nil {
+				r.fatalf("Accept: %v", err)
+			}
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			a.Step(r.ctx, bytes.Clone(bad))
+			runtime.ReadMemStats(&after)
+			least = min(least, after.TotalAlloc-before.TotalAlloc)
+			a.Close()
+		}
+		if least > most {
+			r.errorf("%s: %d octets of memory for %d", what, least, len(bad))
 		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -174,6 +175,13 @@ var faults = []*fault{
 		step: func(h *brokenHandshake, ctx context.Context, in []byte) ([]byte, gss.Context, error) {
 			if !h.initiator {
 				_ = in[0]
+			}
+			return h.healthy(ctx, in)
+		}},
+	{name: "a length is taken at its word", fails: []string{"hostile/memory"},
+		step: func(h *brokenHandshake, ctx context.Context, in []byte) ([]byte, gss.Context, error) {
+			if len(in) > 5 && in[1] == 0x84 {
+				h.kept = make([]byte, min(binary.BigEndian.Uint32(in[2:]), 64<<20))
 			}
 			return h.healthy(ctx, in)
 		}},
