@@ -207,7 +207,7 @@ func (h *acceptor) last(_ context.Context, in []byte) ([]byte, gss.Context, erro
 		return nil, nil, h.defective()
 	}
 	th2 := slices.Clone(h.th)
-	initiator, err := h.verify(initiatorProof, e, func(_ gss.Name, p *proof) error {
+	initiator, err := h.verify(initiatorProof, e, func(p *proof) error {
 		if p.flags != h.granted {
 			return h.defective()
 		}

@@ -189,6 +189,9 @@ func TestBadCertificates(t *testing.T) {
 			target, _ := pkix.ParseName("dns:x.example")
 			r := (&run{initiator: trusting(t, tt.ca), acceptor: evil, target: target}).do(t)
 			refusedCert(t, "as an acceptor", r.initErr)
+			if last := r.tokens[len(r.tokens)-1]; !bytes.Equal(last, pkix.Frame([]byte{0x0f, 2})) {
+				t.Errorf("the initiator answers with %d octets", len(last))
+			}
 			if r.ic != nil || r.ac != nil {
 				t.Error("a context")
 			}

@@ -17,7 +17,7 @@ import (
 
 var (
 	errProof    = errors.New("pkix: the certificate does not prove this name")
-	errRefused  = errors.New("pkix: refused by policy")
+	errRefused  = errors.New("pkix: not an acceptor that may be any target")
 	errTarget   = errors.New("pkix: not the name that was asked for")
 	errFinished = errors.New("pkix: bad key confirmation")
 )
@@ -147,10 +147,10 @@ type peer struct {
 }
 
 // verify opens and checks the peer's E, in this order: it opens and parses; chain,
-// usage, revocation; the name is of the certificate and acceptable to judge;
+// usage, revocation; the certificate proves the name, and judge agrees;
 // signature; key confirmation. Then it moves on to the next transcript hash. The
 // bindings are not looked at.
-func (h *handshake) verify(who prover, e []byte, judge func(gss.Name, *proof) error) (*peer, error) {
+func (h *handshake) verify(who prover, e []byte, judge func(*proof) error) (*peer, error) {
 	b, err := h.suite.open(h.hs, who.encrypts, h.th, e)
 	if err != nil {
 		return nil, h.defective()
@@ -177,7 +177,7 @@ func (h *handshake) verify(who prover, e []byte, judge func(gss.Name, *proof) er
 	if !leaf.proves(name.Text) {
 		return nil, h.fail(gss.BadMIC, errProof)
 	}
-	if err := judge(name, p); err != nil {
+	if err := judge(p); err != nil {
 		return nil, err
 	}
 	if err := p.scheme.verify(leaf.PublicKey, signed(h.suite, who.signs, h.th, p.beforeScheme, p.scheme), p.sig); err != nil {

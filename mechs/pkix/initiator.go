@@ -132,6 +132,9 @@ func (h *initiator) conclude(inner []byte) ([]byte, gss.Context, error) {
 	}
 
 	// From here on the peer has proven who it is, and what it is told is encrypted.
+	if h.target.IsZero() && !h.m.anyTarget(acceptor.name) {
+		return nil, nil, h.fail(gss.Unauthorized, errRefused)
+	}
 	th2 := slices.Clone(h.th)
 	if !h.bound(acceptor.proof) {
 		e, err := h.suite.seal(h.hs, "i alert", th2, alertBindings[:])
@@ -157,14 +160,11 @@ func (h *initiator) conclude(inner []byte) ([]byte, gss.Context, error) {
 }
 
 // judge checks that the acceptor is the target, and granted no more than was asked.
-func (h *initiator) judge(name gss.Name, p *proof) error {
+func (h *initiator) judge(p *proof) error {
 	switch {
 	case p.flags&^h.hello.flags != 0:
 		return h.defective()
-	case h.target.IsZero():
-		if !h.m.anyTarget(name) {
-			return h.fail(gss.BadMIC, errRefused)
-		}
+	case h.target.IsZero(): // anyTarget is asked when the name has been proven
 	case subtle.ConstantTimeCompare(p.name, h.hello.target) != 1:
 		return h.fail(gss.BadMIC, errTarget)
 	}

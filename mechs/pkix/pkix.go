@@ -27,11 +27,12 @@ type Config struct {
 	AllowServerAuth, AllowClientAuth bool
 
 	// AnyTarget lets Initiate take the zero target: it is shown the acceptor's
-	// verified name and says whether to go on. Nil: the zero target is a BadName.
+	// name, proven, and says whether to go on (else Unauthorized). Nil: the zero target is a BadName.
 	AnyTarget func(acceptor gss.Name) bool
 
-	// VerifyChain, if not nil, is shown a peer's chain, leaf first, that passed all
-	// else; an error refuses it. It is where revocation lists belong: this package
+	// VerifyChain, if not nil, is shown a peer's chain, leaf first, when it leads to
+	// a root and is for this use; an error refuses it. The peer has yet to prove that
+	// the leaf is its own. It is where revocation lists belong: this package
 	// checks an OCSP response that a peer sends along, and nothing else.
 	VerifyChain func(chain []*x509.Certificate) error
 

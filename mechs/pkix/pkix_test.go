@@ -7,6 +7,7 @@ import (
 	dn "crypto/x509/pkix"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -369,8 +370,31 @@ func TestEmptyTarget(t *testing.T) {
 		if yes {
 			r.good(t, aliceText, "dns:bob.example")
 		} else {
-			r.bad(t, true, gss.BadMIC)
+			r.bad(t, true, gss.Unauthorized)
+			if len(r.tokens) != 2 {
+				t.Error("the initiator showed itself")
+			}
 		}
+	}
+}
+
+// One mechanism serves many at once.
+func TestConcurrent(t *testing.T) {
+	a, b := mechanism(t, aliceCert, small), mechanism(t, bobCert, small)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 5 {
+				r := (&run{initiator: a, acceptor: b}).do(t)
+				if r.initErr != nil || r.acptErr != nil || r.ic.Info().Local != r.ac.Info().Peer {
+					t.Error(r.initErr, r.acptErr)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if b.HalfOpen() != 0 {
+		t.Error("half-open:", b.HalfOpen())
 	}
 }
 
