@@ -35,7 +35,7 @@ type command struct {
 	setup func(fs *flag.FlagSet) func(ctx context.Context, sh *shell, args []string) error
 }
 
-var commands = []command{inspectCommand}
+var commands = []command{mechsCommand, inspectCommand, kdcCommand, clientCommand, serverCommand}
 
 // A shell is where a command runs: tests have their own.
 type shell struct {
@@ -160,7 +160,7 @@ func (c *command) help(w io.Writer, fs *flag.FlagSet) {
 		}
 		value, usage := flag.UnquoteUsage(f)
 		if value != "" {
-			value = " " + value
+			usage, value = strings.TrimPrefix(usage, value+": "), " "+value
 		}
 		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "0" {
 			usage += " (default " + f.DefValue + ")"

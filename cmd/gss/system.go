@@ -1,0 +1,88 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"strings"
+
+	"github.com/gsseal/gss"
+	"github.com/gsseal/gss/mechglue"
+	"github.com/gsseal/gss/mechs"
+	"github.com/gsseal/gss/oid"
+)
+
+// credentialFlags say what client and server prove themselves with; what they
+// leave open, the environment says.
+type credentialFlags struct{ cert, key, ca string }
+
+func (c *credentialFlags) declare(fs *flag.FlagSet) {
+	fs.StringVar(&c.cert, "cert", "", "`FILE`: your certificate, and its chain (PEM; default $GSS_CERT)")
+	fs.StringVar(&c.key, "key", "", "`FILE`: its private key (default $GSS_KEY, or as --cert)")
+	fs.StringVar(&c.ca, "ca", "", "`FILE`: authorities for peers' certificates (default $GSS_CA)")
+}
+
+// mechanisms returns what the flags and the environment set up. What is broken is
+// left out with a warning, unless a flag named it.
+func (c *credentialFlags) mechanisms(sh *shell) (mechglue.Mechanisms, error) {
+	ms, err := mechs.FromEnv(func(name string) string {
+		switch v := sh.getenv(name); name {
+		case "GSS_CERT":
+			return first(c.cert, v)
+		case "GSS_KEY":
+			if c.cert != "" {
+				return c.key // never the key of another certificate
+			}
+			return first(c.key, v)
+		case "GSS_CA":
+			return first(c.ca, v)
+		default:
+			return v
+		}
+	})
+	if err != nil {
+		if len(ms) == 0 || ms.Lookup(oid.PKIX) == nil && *c != (credentialFlags{}) {
+			return nil, err
+		}
+		fmt.Fprintf(sh.stderr, "gss: warning: going on without what is broken: %v\n", err)
+	}
+	return ms, nil
+}
+
+func first(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// chooseMech returns the OID of the mechanism called name, which may be an OID; the
+// zero OID for "".
+func chooseMech(ms mechglue.Mechanisms, name string) (oid.OID, error) {
+	if name == "" {
+		return "", nil
+	}
+	var names []string
+	for _, m := range ms {
+		if mechName(m.OID()) == name || m.OID().String() == name {
+			return m.OID(), nil
+		}
+		names = append(names, mechName(m.OID()))
+	}
+	return "", usagef("there is no mechanism %q here; there is %s", name, strings.Join(names, ", "))
+}
+
+// advise adds to an error for want of credentials how to come by one.
+func advise(err error, how string) error {
+	if errors.Is(err, gss.NoCred) || errors.Is(err, gss.CredentialsExpired) {
+		return fmt.Errorf("%w\n%s", err, how)
+	}
+	return err
+}
+
+const (
+	initiatorAdvice = `For Kerberos run kinit, or let KRB5_CLIENT_KTNAME name a keytab; for certificates
+give --cert, --key and --ca. "gss kdc" and "gss cert" make throwaway ones.`
+	acceptorAdvice = `For Kerberos let KRB5_KTNAME name a keytab with the service's key; for certificates
+give --cert, --key and --ca. "gss kdc" and "gss cert" make throwaway ones.`
+)
