@@ -51,8 +51,11 @@ func (s *Sender) grant(dst, body []byte, via *Sender, o *Options, extra Claims) 
 			rs = relaySecret{byDerived, e, x}
 		}
 		sealed, g, err := s.seal(nil, body, o, extra, rs)
-		if errors.Is(err, errEpoch) && try < 2 {
-			continue // the hour ended between the two
+		if errors.Is(err, errEpoch) {
+			if try < 2 {
+				continue
+			}
+			err = fail("Seal", s.mech, gss.Failure, ErrClock)
 		}
 		if err != nil {
 			return dst, err
@@ -130,7 +133,7 @@ func (g *grant) parse(b []byte) bool {
 		!s.ReadUint16LengthPrefixed(&to) || !readUint32LengthPrefixed(&s, &sealed) || !s.Empty() {
 		return false
 	}
-	if g.mode == modeDerived && len(key) != 0 || g.mode == modeCarried && !key.CopyBytes(g.key[:]) || !key.Empty() {
+	if g.mode == modeCarried && !key.CopyBytes(g.key[:]) || !key.Empty() {
 		return false
 	}
 	// It was sealed in its epoch and lives until then.

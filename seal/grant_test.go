@@ -168,9 +168,23 @@ func TestPresentOneTime(t *testing.T) {
 		t.Errorf("the proof's until is in %v", d)
 	}
 	for i, from := range store.from { // not before the keys were there
-		if from.Before(r.sources[1].keys.established) {
+		if !from.Equal(r.sources[1].keys.established) {
 			t.Errorf("from %d is %v", i, from)
 		}
+	}
+
+	// Who cannot claim to be first has sealed-at to go by; MaxAge changes nothing.
+	again := NewRecipient(&RecipientOptions{Store: store})
+	defer again.Close()
+	if _, err := again.Add(ba.imported()); err != nil {
+		t.Fatal(err)
+	}
+	o.MaxAge = time.Second
+	if got, err = again.Unseal(t.Context(), nil, m, o); err != nil {
+		t.Fatal(err)
+	}
+	if from, until := store.from[3], store.until[3]; !from.Equal(got.SealedAt.Add(-Skew)) || !until.Equal(got.SealedAt.Add(time.Hour+Skew)) {
+		t.Errorf("struck from %v until %v, sealed at %v", from, until, got.SealedAt)
 	}
 }
 
@@ -393,6 +407,97 @@ func TestGrantTampered(t *testing.T) {
 	}
 	_, err = x.bob.Unseal(t.Context(), nil, x.present(t, h, Channel{Context: x.toBob}), &UnsealOptions{Relay: x.onBob})
 	wantMajor(t, "another relay's key", err, gss.BadBindings, ErrProof)
+}
+
+// What is well-formed by its lengths and makes no sense.
+func TestGrantMalformed(t *testing.T) {
+	x := newTrio(t)
+	derived, err := x.alice.Grant(nil, nil, x.grants, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	carried, err := x.alice.Grant(nil, nil, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := epochOf(time.Now().UnixMilli())
+	set := func(g []byte, off int, to []byte) []byte {
+		return append(append(bytes.Clone(g[:off]), to...), g[off+len(to):]...)
+	}
+	insert := func(g []byte, off int, b []byte) []byte {
+		return append(append(bytes.Clone(g[:off]), b...), g[off:]...)
+	}
+	longer := bytes.Clone(derived[:len(derived)-336-4])
+	longer = append(binary.BigEndian.AppendUint32(longer, 337), make([]byte, 337)...)
+	for what, g := range map[string][]byte{
+		"version 2":                set(derived, 0, []byte{2}),
+		"mode 2":                   set(derived, 1, []byte{2}),
+		"derived, with a key":      set(carried, 1, []byte{0}),
+		"carried, without a key":   set(derived, 1, []byte{1}),
+		"carried, with 33 octets":  insert(set(carried, 13, []byte{33}), 14, []byte{0}),
+		"dead before its hour":     set(derived, 5, appendUint64(nil, epochStart(e)-1)),
+		"alive for longer than it": set(derived, 5, appendUint64(nil, epochStart(e+1)+lifetimeMS+1)),
+		"not-after of 64 bits":     set(derived, 5, appendUint64(nil, -1)),
+		"sealed of 337 octets":     longer,
+	} {
+		_, err := x.carol.Accept(g)
+		wantMajor(t, what, err, gss.DefectiveToken, errGrant)
+	}
+	for what, g := range map[string][]byte{
+		"derived": derived, "carried": carried,
+		"the longest life": set(derived, 5, appendUint64(nil, epochStart(e+1)+lifetimeMS-1)),
+	} {
+		if _, err := x.carol.Accept(g); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// The hour ends between looking at the clock for the one context and for the other.
+func TestGrantAtFullHour(t *testing.T) {
+	before := &clock{t: time.Unix(497491*3600, 0).Add(-time.Millisecond)}
+	after := &clock{t: before.t.Add(time.Millisecond)}
+	for what, c := range map[string][2]*clock{"relay's first": {after, before}, "relay's last": {before, after}} {
+		ab, _ := pair("alice", "bob")
+		ac, ca := pair("alice", "carol")
+		s, err := newSender(ab, before.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		via, err := newSender(ac, before.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer via.Close()
+		s.now, via.now = c[0].now, c[1].now
+		g, err := s.Grant(nil, nil, via, nil)
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		r, err := newRelay(ca, after.now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		h, err := r.Accept(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		bob := newRecipient(&RecipientOptions{Store: new(recordingStore)}, after.now)
+		defer bob.Close()
+		_, ba := pair("alice", "bob")
+		if _, err := bob.Add(ba); err != nil {
+			t.Fatal(err)
+		}
+		m, err := h.Present(nil, nil, Channel{Unbound: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := bob.Unseal(t.Context(), nil, m, &UnsealOptions{Unbound: true}); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
 }
 
 func TestRelayAges(t *testing.T) {

@@ -171,7 +171,7 @@ type granted struct {
 	key      [32]byte
 }
 
-// errEpoch: the hour is not that of the relaySecret.
+// errEpoch: the hour is not that of the relaySecret. Grant tries again.
 var errEpoch = errors.New("seal: the hour changed")
 
 // seal is Seal and Grant. extra claims are added to those of o.
@@ -283,10 +283,11 @@ func (s *Sender) openEpoch(h *header, rs relaySecret) (uint32, error) {
 		return 0, fail("Seal", s.mech, gss.ContextExpired, nil)
 	case h.sealedAt-now > skewMS:
 		return 0, fail("Seal", s.mech, gss.Failure, ErrClock)
-	case rs.by == byDerived && e != rs.epoch:
-		return 0, errEpoch
 	}
 	s.tree.raise(e)
+	if rs.by == byDerived && e != rs.epoch {
+		return 0, errEpoch
+	}
 	if s.x.mac == nil || s.epoch != e {
 		leaf, ok := s.tree.leaf(e)
 		if !ok {

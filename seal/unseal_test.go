@@ -108,6 +108,10 @@ func TestAuthenticButRefused(t *testing.T) {
 	try("to carol", func(h *refHeader) { h.to = hCarol }, nil, gss.BadName, errNames)
 	try("from and to swapped", func(h *refHeader) { h.to, h.from = h.from, h.to }, nil, gss.BadName, errNames)
 
+	pad := func(n int) func(*refHeader) { return func(h *refHeader) { h.pad = make([]byte, n) } }
+	try("a length that is not PADMÉ's", pad(93), nil, gss.BadMIC, nil)
+	try("a length that is too short", pad(91), nil, gss.BadMIC, nil)
+
 	shift := func(d time.Duration) func(*refHeader) {
 		return func(h *refHeader) { h.sealedAt += d.Milliseconds(); h.notAfter += d.Milliseconds() }
 	}
@@ -403,6 +407,18 @@ func TestLossAndReorder(t *testing.T) {
 	for i := range ms {
 		open(i)
 	}
+	// Gap after gap: no more skipped ones are kept than w.
+	for i := 0; i < 60; i++ {
+		m := mustSeal(t, s, "", nil)
+		if i%10 == 9 {
+			if _, err := r.Unseal(t.Context(), nil, m, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if want := 50*wUnused + 2*wActive; r.entries() != want {
+		t.Errorf("%d entries after gaps, want %d", r.entries(), want)
+	}
 	// Another sender has a lane of its own.
 	again := mustSender(t, alice)
 	if n := scanned(func() {
@@ -496,6 +512,15 @@ func TestGarbage(t *testing.T) {
 		known := mustSender(t, alice)
 		if _, err := r.Unseal(t.Context(), nil, mustSeal(t, known, "x", nil), nil); err != nil {
 			t.Errorf("an expected message: %v", err)
+		}
+		for i := range 200 { // a known tag costs no search, whatever follows it
+			f := mustSeal(t, known, "x", nil)
+			f[16+i]++
+			_, err = r.Unseal(t.Context(), nil, f, nil)
+			wantMajor(t, "damaged", err, gss.BadMIC, nil)
+			if _, err := r.Unseal(t.Context(), nil, mustSeal(t, known, "x", nil), nil); err != nil {
+				t.Error(err)
+			}
 		}
 		unknown := mustSeal(t, mustSender(t, alice), "x", nil)
 		_, err = r.Unseal(t.Context(), nil, unknown, nil)
@@ -604,6 +629,16 @@ func TestFullHour(t *testing.T) {
 		for i := range 60 {
 			if _, err := r.Unseal(t.Context(), nil, ms[i*5%len(ms)], nil); err != nil {
 				t.Fatal(err)
+			}
+		}
+		// States of erased hours are dropped with their keys.
+		src := r.sources[1]
+		src.mu.Lock()
+		defer src.mu.Unlock()
+		src.raise(time.Now().Add(MaxLifetime).UnixMilli() - epochMS/2)
+		for i, x := range src.hot.x {
+			if (x.mac != nil) != (src.hot.epoch[i] >= src.keys.tree.low) {
+				t.Errorf("epoch %d, low %d: %v", src.hot.epoch[i], src.keys.tree.low, x.mac != nil)
 			}
 		}
 	})

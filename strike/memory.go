@@ -70,7 +70,7 @@ func (m *Memory) Strike(ctx context.Context, key [32]byte, from, until time.Time
 	if from.Round(0).Before(m.since) {
 		return ErrUnsure
 	}
-	now, end := time.Now().UnixMilli(), ceilMilli(until)
+	now, end := time.Now().UnixMilli(), until.UnixMilli()
 	s := &m.shard[key[0]%shards]
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -129,15 +129,6 @@ func (m *Memory) purge(s *shard, now int64, n int) {
 		s.floor = max(s.floor, e.until)
 		m.live.Add(-1)
 	}
-}
-
-// ceilMilli rounds up, so that a key is never forgotten before its time.
-func ceilMilli(t time.Time) int64 {
-	ms := t.UnixMilli()
-	if t.Nanosecond()%int(time.Millisecond) != 0 {
-		ms++
-	}
-	return ms
 }
 
 // expiries is a binary heap, the first to expire on top.

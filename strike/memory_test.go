@@ -54,8 +54,8 @@ func TestMemoryForgets(t *testing.T) {
 	})
 }
 
-// until is compared in milliseconds; what is between two of them counts as the later.
-func TestMemoryRoundsUp(t *testing.T) {
+// Times are compared in whole milliseconds, which forgets nothing early.
+func TestMemoryMilliseconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := strike.NewMemory(strike.MemoryOptions{})
 		now := time.Now()
