@@ -12,7 +12,7 @@ type Info struct {
 	Local     Name      // zero or MN; what the peer knows as Peer, octet for octet
 	Peer      Name      // zero (unauthenticated, anonymous) or MN; Peer.Mech may differ from Mech
 	Initiator bool      // this side initiated
-	Flags     Flags     // what the context has
+	Flags     Flags     // what the context has, whether or not with ProtReady
 	Expiry    time.Time // zero: never. After it every call but Info and Close is ContextExpired
 	Overhead  int       // most octets that Wrap adds, at any level
 }
@@ -66,7 +66,7 @@ type Context interface {
 	// Unwrap checks a token of Wrap and returns its message and level. On any
 	// error (BadMIC, DefectiveToken; DuplicateToken, OldToken under Replay;
 	// UnseqToken, GapToken under Sequence) the context stays usable and no
-	// plaintext is returned.
+	// plaintext is returned. After a GapToken the number behind it is the one due.
 	Unwrap(dst, tok []byte) ([]byte, Level, error)
 
 	// MIC returns a token that VerifyMIC checks together with msg.
