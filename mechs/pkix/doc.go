@@ -73,5 +73,6 @@
 // M3 is not answered, not even with an error: an honest initiator has finished.
 // Whether an initiator was let in, it learns from the application.
 //
-// Contexts cannot be exported yet.
+// Contexts cannot be exported yet. With GODEBUG=fips140=only New is Unavailable: that
+// mode lets nobody choose an AEAD's nonces but crypto/tls.
 package pkix

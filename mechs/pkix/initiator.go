@@ -28,6 +28,12 @@ type initiator struct {
 	key     *ephemeral   // of the share in wire
 }
 
+// Close is gss.Handshake's.
+func (h *initiator) Close() error {
+	h.key, h.keys = nil, nil
+	return h.handshake.Close()
+}
+
 // start sends M1.
 func (h *initiator) start(_ context.Context, in []byte) ([]byte, gss.Context, error) {
 	if len(in) > 0 {
