@@ -1,11 +1,14 @@
 package krb5
 
 import (
+	"crypto/fips140"
 	"crypto/md5"
 	"crypto/subtle"
 	"encoding/binary"
+	"errors"
 
 	"github.com/gsseal/gss"
+	"github.com/gsseal/gss/oid"
 )
 
 // The checksum of an AP-REQ's authenticator is none: it carries what GSS adds to
@@ -72,6 +75,14 @@ func hashBindings(data []byte) (sum [md5.Size]byte) {
 	h.Write(data)
 	h.Sum(sum[:0])
 	return sum
+}
+
+// checkMD5 refuses bindings where MD5 panics.
+func checkMD5(bindings []byte, op string) error {
+	if len(bindings) == 0 || !fips140.Enforced() {
+		return nil
+	}
+	return &gss.Error{Op: op, Mech: oid.Krb5, Major: gss.Unavailable, Err: errors.New("krb5: channel bindings need MD5")}
 }
 
 // checkBindings compares what the acceptor was given with what the initiator sent.

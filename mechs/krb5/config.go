@@ -228,19 +228,22 @@ func namedEncTypes(name string) []ikrb5.EType {
 
 // encTypes returns what c permits of what there is.
 func (c *Config) encTypes() []ikrb5.EType {
+	out := make([]ikrb5.EType, 0, len(defaultEncTypes))
 	if c.EncTypes == nil {
-		return defaultEncTypes
+		out = append(out, defaultEncTypes...)
 	}
-	var out []ikrb5.EType
 	for _, e := range c.EncTypes {
-		if slices.Contains(defaultEncTypes, ikrb5.EType(e)) {
-			out = append(out, ikrb5.EType(e))
+		if e := ikrb5.EType(e); !slices.Contains(out, e) {
+			out = append(out, e)
 		}
 	}
-	return out
+	return slices.DeleteFunc(out, func(e ikrb5.EType) bool { return !e.Supported() })
 }
 
-func (c *Config) permits(e ikrb5.EType) bool { return slices.Contains(c.encTypes(), e) }
+// permits reports whether e is among c.encTypes().
+func (c *Config) permits(e ikrb5.EType) bool {
+	return e.Supported() && (c.EncTypes == nil || slices.Contains(c.EncTypes, int32(e)))
+}
 
 func (c *Config) skew() time.Duration {
 	if c.Skew <= 0 {

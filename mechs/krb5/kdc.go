@@ -235,7 +235,7 @@ func (m *Mech) requestBody(server ikrb5.Principal) ikrb5.KDCReqBody {
 		SName:  server.Name,
 		Till:   time.Now().Add(lifetime),
 		Nonce:  nonce(),
-		ETypes: slices.Clone(m.config.encTypes()),
+		ETypes: m.config.encTypes(),
 	}
 	if m.config.Forwardable {
 		body.Options |= ikrb5.KDCForwardable

@@ -70,8 +70,8 @@ func (m *Mech) kdcs(ctx context.Context, realm string) ([]string, error) {
 	var out []string
 	var err error
 	for _, proto := range []string{"tcp", "udp"} {
-		var srvs []*net.SRV
-		if _, srvs, err = m.resolver.LookupSRV(ctx, "kerberos", proto, realm); err != nil {
+		var srvs []*net.SRV // of the realm's name as it is, without the host's search list
+		if _, srvs, err = m.resolver.LookupSRV(ctx, "kerberos", proto, realm+"."); err != nil {
 			continue
 		}
 		for _, s := range srvs[:min(len(srvs), maxKDCs)] {

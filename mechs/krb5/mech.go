@@ -25,8 +25,8 @@ type Options struct {
 	// Replay remembers the AP-REQs that were accepted; nil: a strike.Memory of
 	// this mechanism's own. Acceptors of one service have to share a store. One
 	// that was just started cannot vouch for what came before it, so that for
-	// twice Config.Skew an acceptor refuses what asks for no mutual
-	// authentication: one that is restarted needs a durable store.
+	// as long as Config.Skew it makes an acceptor refuse who does not ask for
+	// mutual authentication: an acceptor that must not needs a durable store.
 	Replay strike.Store
 
 	// Resolver looks up KDCs, if Config.LookupKDC says so; nil: net.DefaultResolver.
@@ -76,8 +76,8 @@ const services = gss.Mutual | gss.Replay | gss.Sequence | gss.Conf | gss.Integ |
 // OID implements gss.Mechanism: oid.Krb5.
 func (m *Mech) OID() oid.OID { return oid.Krb5 }
 
-// Initiate implements gss.Mechanism. Errors: BadName, BadNameType, NoCred,
-// Unavailable.
+// Initiate implements gss.Mechanism. Errors: BadName, BadNameType, NoCred;
+// Unavailable, also for bindings under GODEBUG=fips140=only, as they need MD5.
 func (m *Mech) Initiate(target gss.Name, o *gss.InitOptions) (gss.Handshake, error) {
 	r := o.Resolved()
 	cred, err := named(r.Credentials, "Init_sec_context", m.initiator)
@@ -99,6 +99,9 @@ func (m *Mech) Initiate(target gss.Name, o *gss.InitOptions) (gss.Handshake, err
 	if err := o.Check(gss.Info{Mech: oid.Krb5, Flags: can}); err != nil {
 		return nil, err
 	}
+	if err := checkMD5(r.Bindings, "Init_sec_context"); err != nil {
+		return nil, err
+	}
 	p, err := m.config.principal(target, fallback)
 	if err != nil {
 		return nil, err
@@ -115,9 +118,12 @@ func (m *Mech) Initiate(target gss.Name, o *gss.InitOptions) (gss.Handshake, err
 // laterRealm stands for the realm of a credential that is still to be asked for.
 const laterRealm = "?"
 
-// Accept implements gss.Mechanism. Error: NoCred.
+// Accept implements gss.Mechanism. Errors: NoCred; Unavailable as Initiate's.
 func (m *Mech) Accept(o *gss.AcceptOptions) (gss.Handshake, error) {
 	r := o.Resolved()
+	if err := checkMD5(r.Bindings, "Accept_sec_context"); err != nil {
+		return nil, err
+	}
 	cred, err := named(r.Credentials, "Accept_sec_context", m.acceptor)
 	if err != nil {
 		return nil, err
