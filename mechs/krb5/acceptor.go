@@ -91,7 +91,6 @@ type exchange struct {
 	opts *gss.AcceptOptions
 
 	server  ikrb5.Principal // of the ticket; empty before the AP-REQ is parsed
-	written time.Time       // when the service key that opened the ticket was written
 	session *ikrb5.Key
 	subkey  *ikrb5.Key // the initiator's; nil: none
 	cipher  []byte     // of the authenticator
@@ -155,13 +154,15 @@ func (x *exchange) openTicket(t *ikrb5.Ticket) (*ikrb5.EncTicketPart, *refusal) 
 	if len(candidates) == 0 {
 		return nil, &refusal{gss.NoCred, ikrb5.KRB_AP_ERR_BADKEYVER, nil}
 	}
+	if !x.m.config.permits(t.EncPart.EType) {
+		return nil, &refusal{gss.Unavailable, ikrb5.KDC_ERR_ETYPE_NOSUPP, nil}
+	}
 	for _, k := range candidates {
 		plain, err := k.key.Decrypt(nil, t.EncPart.Cipher, ikrb5.UsageTicket)
 		if err != nil {
 			continue
 		}
 		defer clear(plain)
-		x.written = k.written
 		part, err := ikrb5.ParseEncTicketPart(plain)
 		if err != nil {
 			return nil, &refusal{gss.DefectiveToken, ikrb5.KRB_AP_ERR_MODIFIED, err}
@@ -184,8 +185,9 @@ func (x *exchange) checkTicket(part *ikrb5.EncTicketPart) *refusal {
 		// No skew here: a context must not outlive its ticket, and this one would
 		// have expired before its first message.
 		return &refusal{gss.CredentialsExpired, ikrb5.KRB_AP_ERR_TKT_EXPIRED, nil}
-	case part.CRealm != x.server.Realm && part.Flags&ikrb5.TicketTransitedOK == 0:
-		// Realms on the way may have lied about the client, RFC 4120 §2.7.
+	case (part.CRealm != x.server.Realm || len(part.Transited) > 0) && part.Flags&ikrb5.TicketTransitedOK == 0:
+		// Realms on the way may have lied about the client, RFC 4120 §2.7: also
+		// about one of this realm, if the path left it and came back.
 		return &refusal{gss.Unauthorized, ikrb5.KRB_AP_PATH_NOT_ACCEPTED, nil}
 	case !x.m.config.permits(part.Key.EType):
 		return &refusal{gss.Unavailable, ikrb5.KDC_ERR_ETYPE_NOSUPP, nil}
@@ -283,8 +285,9 @@ func (x *exchange) openAuthenticator(data *ikrb5.EncryptedData, part *ikrb5.EncT
 var errBindings = errors.New("krb5: the initiator's channel bindings are missing or others")
 
 // strike makes sure that this AP-REQ was not here before. Its authenticator has a
-// random confounder, so that its ciphertext is what comes once; a recorded one
-// cannot be older than the service key either.
+// random confounder, so that its ciphertext is what comes once. The time in a
+// keytab entry does not say since when there is the key: ktutil and ktadd -norandkey
+// write an old one anew. So it is no bound on the age of a recorded AP-REQ.
 //
 // A store that cannot vouch does not matter with mutual authentication: the
 // context's key then is a subkey that this side has just drawn, and who replays an
@@ -293,12 +296,8 @@ func (x *exchange) strike(ctx context.Context) *refusal {
 	hash := sha256.New()
 	hash.Write([]byte("gss krb5 strike 1"))
 	hash.Write(x.cipher)
-	skew, now := x.m.config.skew(), time.Now()
-	from := x.stamp.Add(-skew)
-	if x.written.After(from) && !x.written.After(now) {
-		from = x.written
-	}
-	err := x.m.replay.Strike(ctx, [32]byte(hash.Sum(nil)), from, x.stamp.Add(skew))
+	skew := x.m.config.skew()
+	err := x.m.replay.Strike(ctx, [32]byte(hash.Sum(nil)), x.stamp.Add(-skew), x.stamp.Add(skew))
 	switch {
 	case err == nil:
 		return nil

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gsseal/gss"
@@ -45,6 +46,8 @@ func TestAPReq(t *testing.T) {
 		"not yet valid":               {func(p *parts) { p.tkt.StartTime = time.Now().Add(6 * time.Minute) }, gss.Failure, ikrb5.KRB_AP_ERR_TKT_NYV},
 		"not yet valid, no starttime": {func(p *parts) { p.tkt.AuthTime = time.Now().Add(6 * time.Minute) }, gss.Failure, ikrb5.KRB_AP_ERR_TKT_NYV},
 		"invalid":                     {func(p *parts) { p.tkt.Flags |= ikrb5.TicketInvalid }, gss.Failure, ikrb5.KRB_AP_ERR_TKT_NYV},
+		"left the realm, checked":     {func(p *parts) { p.tkt.Transited = []byte("O"); p.tkt.Flags |= ikrb5.TicketTransitedOK }, 0, 0},
+		"left the realm, not checked": {func(p *parts) { p.tkt.Transited = []byte("O") }, gss.Unauthorized, ikrb5.KRB_AP_PATH_NOT_ACCEPTED},
 		"foreign, path not checked":   {func(p *parts) { p.tkt.CRealm, p.auth.CRealm = "O", "O" }, gss.Unauthorized, ikrb5.KRB_AP_PATH_NOT_ACCEPTED},
 		"restricted ticket":           {func(p *parts) { p.tkt.AuthData = []ikrb5.AuthDataEntry{{Type: 5}} }, gss.Unauthorized, ikrb5.KRB_AP_ERR_MODIFIED},
 		"restricted authenticator":    {func(p *parts) { p.auth.AuthData = []ikrb5.AuthDataEntry{{Type: 129}} }, gss.Unauthorized, ikrb5.KRB_AP_ERR_MODIFIED},
@@ -419,17 +422,16 @@ func (o old) Strike(ctx context.Context, key [32]byte, _, until time.Time) error
 }
 
 // The span that a store is asked about begins when the original may have been
-// made, or the key that protects it.
+// made. The keytab's times say nothing: a key may be written again.
 func TestReplaySpan(t *testing.T) {
 	f := newForger(t, ikrb5.AES128SHA2)
 	for _, tt := range []struct {
 		name    string
 		written time.Duration // ago
-		from    time.Duration // ago
 	}{
-		{"old key", time.Hour, 5 * time.Minute},
-		{"new key", time.Minute, time.Minute},
-		{"key of the future", -time.Hour, 5 * time.Minute},
+		{"written long ago", time.Hour},
+		{"written just now", time.Minute},
+		{"written in the future", -time.Hour},
 	} {
 		now := time.Now().Truncate(time.Second)
 		var from, until time.Time
@@ -443,14 +445,48 @@ func TestReplaySpan(t *testing.T) {
 		if _, _, err := f.accept(f.token(f.ticketPart(), auth), &gss.AcceptOptions{Credentials: []gss.Credential{c}}); err != nil {
 			t.Fatal(err)
 		}
-		wantFrom := now.Add(-tt.from)
-		if tt.from == 5*time.Minute {
-			wantFrom = wantFrom.Add(7 * time.Microsecond)
-		}
-		if !from.Equal(wantFrom) || !until.Equal(now.Add(5*time.Minute+7*time.Microsecond)) {
+		stamp := now.Add(7 * time.Microsecond)
+		if !from.Equal(stamp.Add(-5*time.Minute)) || !until.Equal(stamp.Add(5*time.Minute)) {
 			t.Errorf("%s: %v to %v", tt.name, from.Sub(now), until.Sub(now))
 		}
 		c.Close()
+	}
+}
+
+// A service is restarted and its keytab written again, with the same key: what was
+// recorded before is still refused if it asks for no mutual authentication.
+func TestReplayRewrittenKeytab(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newForger(t, ikrb5.AES128SHA2)
+		f.mech = New(Options{Config: &Config{DefaultRealm: testRealm}})
+		time.Sleep(time.Hour) // long enough for the store to vouch
+		tok := f.token(f.ticketPart(), f.authenticator(allFlags&^gss.Mutual, nil))
+		if _, _, err := f.accept(tok, nil); err != nil {
+			t.Fatal(err)
+		}
+		f.mech = New(Options{Config: &Config{DefaultRealm: testRealm}})
+		time.Sleep(2 * time.Second)
+		c, err := FromKeytab(testKeytab(testKey{f.server, f.key, 1, time.Now()}), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		_, _, err = f.accept(tok, &gss.AcceptOptions{Credentials: []gss.Credential{c}})
+		if !errors.Is(err, strike.ErrUnsure) {
+			t.Errorf("replayed: %v, want ErrUnsure", err)
+		}
+	})
+}
+
+// EncTypes hold for what the ticket is encrypted in too: whoever broke an old key
+// of the service may put a good session key into it.
+func TestTicketEncType(t *testing.T) {
+	f := newForger(t, ikrb5.AES128SHA1)
+	f.session, _ = ikrb5.RandomKey(ikrb5.AES256SHA2)
+	for etype, major := range map[ikrb5.EType]gss.Major{ikrb5.AES128SHA1: 0, ikrb5.AES128SHA2: gss.Unavailable} {
+		f.mech = New(Options{Config: &Config{EncTypes: []int32{int32(ikrb5.AES256SHA2), int32(etype)}}, Replay: vouching{}})
+		out, _, err := f.accept(f.token(f.ticketPart(), f.authenticator(allFlags, nil)), nil)
+		refused(t, out, err, major, ikrb5.KDC_ERR_ETYPE_NOSUPP)
 	}
 }
 

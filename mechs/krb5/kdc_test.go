@@ -3,6 +3,7 @@ package krb5_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -74,24 +75,30 @@ func TestKDC(t *testing.T) {
 // Of every key and order of preference, what both sides permit is used.
 func TestEncTypes(t *testing.T) {
 	r, config := realm(t, kdctest.Options{})
-	dir := t.TempDir()
-	r.WriteKeytab(filepath.Join(dir, "service"), "host/h.test")
-	service := mustCred(t)(krb5.FromKeytabFile(filepath.Join(dir, "service"), ""))
+	file := filepath.Join(t.TempDir(), "service")
+	var target gss.Name
+	var service *krb5.Credential
 	for _, e := range peers.Enctypes {
+		// A service of that type: its key is subject to EncTypes too.
+		host := fmt.Sprintf("h%d.test", e.ID)
+		r.AddService("host/"+host, kdctest.ServiceOptions{Enctypes: []int32{int32(e.ID)}})
+		r.WriteKeytab(file, "host/"+host)
+		service = mustCred(t)(krb5.FromKeytabFile(file, ""))
+		target = gss.Service("host", host)
 		c := *config
 		c.EncTypes = []int32{23, int32(e.ID)}
 		m := krb5.New(krb5.Options{Config: &c})
 		cred := mustCred(t)(krb5.FromPassword("alice@"+r.Realm(), "secret"))
-		handshake(t, m, m, gss.Service("host", "h.test"), cred, service, nil, nil)
+		handshake(t, m, m, target, cred, service, nil, nil)
 
 		// The same credential, whose tickets are of that type, where it is not permitted.
 		c2 := *config
 		c2.EncTypes = []int32{int32(17 + (e.ID-17+1)%4)}
 		strict := krb5.New(krb5.Options{Config: &c2})
-		if _, _, ierr, _ := try(t, strict, strict, gss.Service("host", "h.test"), cred, service, nil, nil); gss.MajorOf(ierr) != gss.Unavailable {
+		if _, _, ierr, _ := try(t, strict, strict, target, cred, service, nil, nil); gss.MajorOf(ierr) != gss.Unavailable {
 			t.Errorf("initiator, %s is not permitted: %v", e.Name, ierr)
 		}
-		if _, _, _, aerr := try(t, m, strict, gss.Service("host", "h.test"), cred, service, nil, nil); gss.MajorOf(aerr) != gss.Unavailable {
+		if _, _, _, aerr := try(t, m, strict, target, cred, service, nil, nil); gss.MajorOf(aerr) != gss.Unavailable {
 			t.Errorf("acceptor, %s is not permitted: %v", e.Name, aerr)
 		}
 	}
@@ -99,7 +106,7 @@ func TestEncTypes(t *testing.T) {
 	none.EncTypes = []int32{}
 	m := krb5.New(krb5.Options{Config: &none})
 	cred := mustCred(t)(krb5.FromPassword("alice@"+r.Realm(), "secret"))
-	if _, _, ierr, _ := try(t, m, m, gss.Service("host", "h.test"), cred, service, nil, nil); gss.MajorOf(ierr) != gss.Unavailable {
+	if _, _, ierr, _ := try(t, m, m, target, cred, service, nil, nil); gss.MajorOf(ierr) != gss.Unavailable {
 		t.Errorf("nothing is permitted: %v", ierr)
 	}
 }
