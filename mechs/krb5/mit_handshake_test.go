@@ -16,12 +16,11 @@ import (
 	"github.com/gsseal/gss/oid"
 )
 
-// A mitEndProcess is testdata/mitend.c: a gss.Handshake by MIT, but for its result.
+// A mitEndProcess is testdata/mitend.c: a handshake by MIT.
 type mitEndProcess struct {
-	t      *testing.T
-	in     func(line string)
-	out    *bufio.Scanner
-	result string // its last line
+	t   *testing.T
+	in  func(line string)
+	out *bufio.Scanner
 }
 
 func startMITEnd(t *testing.T, program string, env []string, args ...string) *mitEndProcess {
