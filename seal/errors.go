@@ -30,9 +30,8 @@ var (
 	ErrProof = errors.New("seal: no valid proof by its relay")
 	// ErrClaim: it lacks a claim that is required.
 	ErrClaim = errors.New("seal: required claim absent")
-	// ErrIntroduction: a credential, which is not unsealed but redeemed by a mechanism;
-	// or something else given where one is due.
-	ErrIntroduction = errors.New("seal: an introduction is redeemed, not unsealed")
+	// ErrIntroduction: Unseal got an introduction, or Redeem something else.
+	ErrIntroduction = errors.New("seal: introductions are redeemed, messages unsealed")
 	// ErrQuota: too many live strikes by this originator.
 	ErrQuota = errors.New("seal: originator's quota of strikes is spent")
 

@@ -164,14 +164,17 @@ func (r *Recipient) find(ctx context.Context, in []byte, o *UnsealOptions, relay
 	return nil, nil
 }
 
-// expected appends those contexts that expect a tag, or got it recently.
+// expected appends those contexts that expect a tag, or else the one that got it
+// recently.
 func (r *Recipient) expected(dst []*Source, tag uint64) []*Source {
 	var room [8]uint32
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	ids := r.index.find(room[:0], tag)
-	if id, ok := r.recent.get(tag); ok {
-		ids = append(ids, id)
+	if len(ids) == 0 {
+		if id, ok := r.recent.get(tag); ok {
+			ids = append(ids, id)
+		}
 	}
 	for _, id := range ids {
 		if s := r.sources[id]; s != nil {
