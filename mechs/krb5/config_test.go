@@ -94,6 +94,17 @@ func TestConfigErrors(t *testing.T) {
 			t.Errorf("%q: %+v, %v", text, c, err)
 		}
 	}
+	// Comments cost little, sections are bounded: there are no minutes in a mebibyte.
+	var sections strings.Builder
+	for i := range maxConfigLines {
+		fmt.Fprintf(&sections, "# section\n[%x]\n", i)
+	}
+	if _, err := ParseConfig(sections.String()); err != nil {
+		t.Error(err)
+	}
+	if _, err := ParseConfig(sections.String() + "[one more]"); !errors.Is(err, ErrConfig) {
+		t.Errorf("one section too many: %v", err)
+	}
 }
 
 func TestParseDuration(t *testing.T) {

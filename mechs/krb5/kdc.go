@@ -200,7 +200,7 @@ func (s *shared) longTermKey(etype ikrb5.EType, padata []ikrb5.PAData) (key *ikr
 // tgsExchange gets a ticket for server from the realm that tgt is for, RFC 4120 §3.3.
 func (m *Mech) tgsExchange(ctx context.Context, s *shared, tgt *ticket, server ikrb5.Principal) (*ticket, error) {
 	body := m.requestBody(server)
-	if len(body.ETypes) == 0 {
+	if len(body.ETypes) == 0 || !m.config.permits(tgt.key.EType()) {
 		return nil, errNoEncType
 	}
 	raw := body.Append(nil)

@@ -106,6 +106,19 @@ func (k *fakeKDC) honestTicket() []byte {
 	return tgt.Append(nil)
 }
 
+// A TGT of a cache, or of before, whose key is not permitted is not shown to anybody.
+func TestTGTEncType(t *testing.T) {
+	k, m, cred := newFakeKDC(t)
+	m.config.EncTypes = []int32{int32(ikrb5.AES256SHA2)}
+	_, err := k.ask(t, m, cred, true, func(*ikrb5.KDCReq) []byte {
+		t.Error("the KDC was asked")
+		return nil
+	})
+	if !errors.Is(err, errNoEncType) {
+		t.Errorf("%v, want errNoEncType", err)
+	}
+}
+
 // TestKDCReply: what a KDC, or somebody in between, may not say.
 func TestKDCReply(t *testing.T) {
 	k, m, cred := newFakeKDC(t)

@@ -15,7 +15,8 @@ var ErrConfig = errors.New("krb5: invalid configuration")
 const (
 	maxConfigSize  = 1 << 20 // octets of one file
 	maxConfigFiles = 256
-	maxNesting     = 8 // of sections, and of includes
+	maxConfigLines = 1 << 13 // headers, relations and braces, of all files: finding a section takes a look at each before it
+	maxNesting     = 8       // of sections, and of includes
 )
 
 // A profile is what MIT calls the syntax of krb5.conf: sections of relations,
@@ -73,6 +74,7 @@ func (p *profile) all(name string) []string {
 type profileReader struct {
 	root  profile
 	files int
+	lines int
 	local bool // the text came without a file: it may not name one
 }
 
@@ -96,8 +98,13 @@ func (r *profileReader) parse(name, text string, depth int) error {
 			continue
 		}
 		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' || line[0] == ';' {
+			continue
+		}
+		if r.lines++; r.lines > maxConfigLines {
+			return fail("too many lines")
+		}
 		switch {
-		case line == "" || line[0] == '#' || line[0] == ';':
 		case line[0] == '[':
 			title, after, ok := strings.Cut(line[1:], "]")
 			if !ok || title == "" || strings.Trim(after, " \t*") != "" || len(open) > 0 {
