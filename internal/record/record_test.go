@@ -422,6 +422,23 @@ func TestOneWay(t *testing.T) {
 	}
 }
 
+// Two acceptors' first tokens arrive at once: one of them wins.
+func TestOneWayRace(t *testing.T) {
+	i, _ := pair(t, variants["oneway"])
+	x, err := i.incoming("Unwrap", bytes.Repeat([]byte{1}, naLen))
+	y, err2 := i.incoming("Unwrap", bytes.Repeat([]byte{2}, naLen))
+	if err != nil || err2 != nil {
+		t.Fatal(err, err2)
+	}
+	if err := i.commit("Unwrap", x, 0); err != nil {
+		t.Error(err)
+	}
+	major(t, "the loser", i.commit("Unwrap", y, 1), gss.BadMIC)
+	if err := i.commit("Unwrap", x, 1); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestConcurrent(t *testing.T) {
 	for name, change := range variants {
 		t.Run(name, func(t *testing.T) {

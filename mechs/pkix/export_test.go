@@ -96,6 +96,44 @@ func AnswerAs(h gss.Handshake, tok []byte, name gss.Name) ([]byte, error) {
 	return out, err
 }
 
+// AnswerMore returns the M2 of an acceptor that grants what was not asked for.
+func AnswerMore(h gss.Handshake, tok []byte) ([]byte, error) {
+	a := h.(*acceptor)
+	inner, _ := unframe(tok)
+	m, _ := parseM1(inner)
+	m.flags = can
+	a.cred, a.local = a.creds[0], a.creds[0].name
+	if err := a.address(m.target); err != nil {
+		return nil, err
+	}
+	out, _, err := a.answer(m, a.m.suites[0], transcript(inner))
+	return out, err
+}
+
+// Prove returns the M3 that an initiator sends after m2 if change may have its way
+// with flags and bindings.
+func Prove(h gss.Handshake, tok []byte, change func(flags *gss.Flags, cbp *byte, cbh []byte)) ([]byte, error) {
+	i := h.(*initiator)
+	inner, _ := unframe(tok)
+	m, _ := parseM2(inner)
+	i.suite = i.key.s
+	secret, err := i.key.finish(m.share)
+	if err != nil {
+		return nil, err
+	}
+	if err := i.agree(secret, transcript(i.wire), m.head); err != nil {
+		return nil, err
+	}
+	p, err := i.verify(acceptorProof, m.e, i.judge)
+	if err != nil {
+		return nil, err
+	}
+	flags := p.proof.flags
+	change(&flags, &i.cbp, i.cbh[:])
+	e, err := i.prove(initiatorProof, flags, i.cred.name)
+	return frame(appendVec24([]byte{typeM3}, e)), err
+}
+
 // Rebind gives a handshake other bindings.
 func Rebind(h gss.Handshake, bindings []byte) {
 	a := h.(*acceptor)

@@ -521,6 +521,40 @@ func TestLiars(t *testing.T) {
 	}
 }
 
+// Sides that sign what they should not.
+func TestWrongClaims(t *testing.T) {
+	ctx := context.Background()
+	ih, _ := mechanism(t, aliceCert, small).Initiate(bob, &gss.InitOptions{Require: gss.Mutual})
+	ah, _ := mechanism(t, bobCert, small).Accept(nil)
+	m1, _, _ := ih.Step(ctx, nil)
+	m2, err := pkix.AnswerMore(ah, m1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused(t, "more flags than asked", ih, m2)
+
+	w := halfway(t, small)
+	for what, change := range map[string]func(*gss.Flags, *byte, []byte){
+		"fewer flags than granted":        func(f *gss.Flags, _ *byte, _ []byte) { *f &^= gss.Replay },
+		"more flags than granted":         func(f *gss.Flags, _ *byte, _ []byte) { *f |= gss.Deleg },
+		"no bindings, and a hash":         func(_ *gss.Flags, _ *byte, h []byte) { h[0] = 1 },
+		"neither bindings nor their lack": func(_ *gss.Flags, p *byte, _ []byte) { *p = 2 },
+	} {
+		m3, err := pkix.Prove(pkix.Fork(w.ih), w.m2, change)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, c, err := pkix.Fork(w.ah).Step(ctx, m3)
+		if c != nil || gss.MajorOf(err) != gss.DefectiveToken {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	m3, err := pkix.Prove(pkix.Fork(w.ih), w.m2, func(*gss.Flags, *byte, []byte) {})
+	if err != nil || !bytes.Equal(m3, w.m3) {
+		t.Error("without a change it is not M3:", err)
+	}
+}
+
 func TestCancelled(t *testing.T) {
 	w := halfway(t, small)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -128,12 +128,9 @@ func (s scheme) sign(key crypto.Signer, message []byte) ([]byte, error) {
 	return key.Sign(rand.Reader, message, s.options())
 }
 
-// verify checks a signature on what signed returned. The scheme must be one of
-// those that fit the key.
+// verify checks a signature on what signed returned, by a key that passed checkKey.
+// The scheme must be one of those that fit the key.
 func (s scheme) verify(pub crypto.PublicKey, message, sig []byte) error {
-	if err := checkKey(pub); err != nil {
-		return err
-	}
 	ok := false
 	switch k := pub.(type) {
 	case ed25519.PublicKey:

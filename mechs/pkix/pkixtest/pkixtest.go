@@ -155,7 +155,10 @@ func (ca *CA) Issue(t Template) tls.Certificate {
 		c.NotAfter = time.Now().AddDate(0, 0, 1)
 	}
 	if len(t.DNS)+len(t.URIs)+len(t.Emails)+len(t.UPNs) > 0 {
-		c.ExtraExtensions = append(c.ExtraExtensions, dn.Extension{Id: asn1x.ObjectIdentifier{2, 5, 29, 17}, Value: t.altNames()})
+		c.ExtraExtensions = append(c.ExtraExtensions, dn.Extension{
+			Id: asn1x.ObjectIdentifier{2, 5, 29, 17}, Value: t.altNames(),
+			Critical: len(t.Subject.ToRDNSequence()) == 0, // RFC 5280 §4.2.1.6
+		})
 	}
 	if !t.NoEKUs {
 		ekus := t.EKUs
