@@ -165,7 +165,7 @@ type Relay struct {
 
 	mu     sync.Mutex
 	closed bool
-	keys   link
+	keys   *link
 }
 
 // NewRelay makes a Relay from sc, this relay's context with the originator. It uses
@@ -180,7 +180,7 @@ func newRelay(sc Secret, now func() time.Time) (*Relay, error) {
 	}
 	clear(k.tag[:])
 	clear(k.hdr[:])
-	r := &Relay{now: now, keys: *k}
+	r := &Relay{now: now, keys: k}
 	r.eraser = newEraser(r.eraseOld)
 	return r, nil
 }

@@ -62,7 +62,7 @@ func (r *Recipient) Redeem(ctx context.Context, sealed []byte, admit func(key []
 	}
 	key := expand32(&u.h.key, []byte(labelGrant))
 	defer clear(key[:])
-	k := &u.s.keys
+	k := u.s.keys
 	if err := admit(key[:], u.h.relay, k.from, k.to, time.UnixMilli(min(u.until, k.expiry))); err != nil {
 		return nil, err
 	}

@@ -62,7 +62,7 @@ type Source struct {
 	removed atomic.Bool
 
 	mu    sync.Mutex // after r.mu
-	keys  link
+	keys  *link
 	hot   *hot
 	quota quota
 
@@ -105,7 +105,7 @@ func newRecipient(o *RecipientOptions, now func() time.Time) *Recipient {
 		r.o.Recent = 1 << 16
 	}
 	r.recent = newRecents(r.o.Recent)
-	r.budget = newBudget(int64(r.o.ScanRate), now().UnixMilli())
+	r.budget = newBudget(min(int64(r.o.ScanRate), 1e12), now().UnixMilli())
 	r.eraser = newEraser(r.eraseOld)
 	return r
 }
@@ -132,7 +132,7 @@ func (r *Recipient) Add(sc Secret) (*Source, error) {
 		k.erase()
 		return nil, fail("Unseal", k.mech, gss.Failure, err)
 	}
-	s := &Source{r: r, keys: *k, lanes: []lane{{}}}
+	s := &Source{r: r, keys: k, lanes: []lane{{}}}
 	if claim(sc, "gss seal 1 recipient") {
 		s.since = k.established
 	}

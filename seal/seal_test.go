@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -69,7 +70,7 @@ func TestKnownAnswer(t *testing.T) {
 		t.Errorf("E %x", leaf)
 	}
 	// The message, through the recipient's half.
-	s := &Source{r: NewRecipient(nil), keys: l}
+	s := &Source{r: NewRecipient(nil), keys: &l}
 	defer s.r.Close()
 	s.keys.established = time.Unix(497490*3600, 0)
 	var got match
@@ -155,7 +156,7 @@ func TestPadme(t *testing.T) {
 			t.Errorf("padme(%d) = %d, reference %d", n, got, refPADME(n))
 		}
 	}
-	if Size(0) != 336 || Size(96) != 336 || Size(97) != 80+272 || Size(-1) != 0 || Size(1<<31) != 0 || Size(1<<31-161) != 0 {
+	if Size(0) != 336 || Size(96) != 336 || Size(97) != 80+272 || Size(-1) != 0 || Size(math.MaxInt) != 0 || Size(1<<31-161) != 0 {
 		t.Error("Size")
 	}
 }

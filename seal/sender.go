@@ -36,7 +36,7 @@ type Options struct {
 // the context while it lives, though, can derive the Sender's keys, erased ones
 // included.
 type Sender struct {
-	link
+	*link
 	tagC, hdrC cipher.Block
 	pid        uint32
 	now        func() time.Time
@@ -75,7 +75,7 @@ func newSender(sc Secret, now func() time.Time) (*Sender, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Sender{link: *k, now: now, pid: uint32(os.Getpid())}
+	s := &Sender{link: k, now: now, pid: uint32(os.Getpid())}
 	if s.tagC, err = aes.NewCipher(s.tag[:]); err == nil {
 		s.hdrC, err = aes.NewCipher(s.hdr[:])
 	}
@@ -86,6 +86,7 @@ func newSender(sc Secret, now func() time.Time) (*Sender, error) {
 	var secret [32]byte
 	rand.Read(secret[:])
 	s.saltMAC = newHMAC(&secret)
+	clear(secret[:])
 	if !claim(sc, labelSeal) {
 		s.lane = randomLane()
 	}
@@ -130,7 +131,7 @@ func (s *Sender) Close() error {
 	defer s.mu.Unlock()
 	s.closed = true
 	s.erase()
-	s.x.mac = nil
+	s.x.mac, s.tagC, s.hdrC, s.saltMAC = nil, nil, nil, nil
 	return nil
 }
 

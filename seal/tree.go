@@ -4,7 +4,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"hash"
-	"time"
 )
 
 // Epochs are hours since 1970, 24 bits. Their keys are the leaves of a binary tree:
@@ -122,29 +121,4 @@ func step(m hash.Hash, b byte, out *[32]byte) {
 	m.Reset()
 	m.Write([]byte{b})
 	m.Sum(out[:0])
-}
-
-// An eraser calls f at the beginning of each hour, until f reports that there is
-// nothing left to erase or it is stopped.
-type eraser struct{ timer *time.Timer }
-
-func newEraser(f func() (more bool)) *eraser {
-	r := new(eraser)
-	ready := make(chan struct{})
-	r.timer = time.AfterFunc(untilNextHour(), func() {
-		<-ready
-		if f() {
-			r.timer.Reset(untilNextHour())
-		}
-	})
-	close(ready)
-	return r
-}
-
-func (r *eraser) stop() { r.timer.Stop() }
-
-// untilNextHour is never zero, so that a stepping clock makes no busy loop.
-func untilNextHour() time.Duration {
-	now := time.Now()
-	return max(now.Truncate(time.Hour).Add(time.Hour).Sub(now), time.Second)
 }

@@ -171,7 +171,7 @@ func (u *unsealing) open(ctx context.Context, dst, in []byte) ([]byte, error) {
 // check looks at all that is in the header but the relay: form, names, time,
 // claims that are required.
 func (u *unsealing) check() error {
-	h, k := &u.h, &u.s.keys
+	h, k := &u.h, u.s.keys
 	if !u.whole {
 		return u.fail(gss.DefectiveToken, errHeader)
 	}

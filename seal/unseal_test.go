@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -785,7 +786,7 @@ func FuzzUnseal(f *testing.F) {
 	}
 	defer s.Close()
 	s.fixedSalt = new([saltSize]byte)
-	r := newRecipient(&RecipientOptions{ScanRate: 1 << 50}, c.now)
+	r := newRecipient(&RecipientOptions{ScanRate: math.MaxInt}, c.now)
 	defer r.Close()
 	if _, err := r.Add(bob); err != nil {
 		f.Fatal(err)
