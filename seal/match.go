@@ -14,7 +14,8 @@ import (
 type match struct {
 	n    uint64
 	e    uint32
-	size int // of the sealed message, without a proof behind it
+	size int  // of the sealed message, without a proof behind it
+	seen bool // it was accepted before, and is remembered
 	key  [32]byte
 }
 
@@ -135,7 +136,9 @@ func (s *Source) inverts(t, b []byte) bool {
 func (r *Recipient) find(ctx context.Context, in []byte, o *UnsealOptions, relay gss.Name, now int64, m *match) (*Source, error) {
 	var known [8]*Source
 	ours := false
-	for _, s := range r.expected(known[:0], binary.BigEndian.Uint64(in)) {
+	var candidates []*Source
+	candidates, m.seen = r.expected(known[:0], binary.BigEndian.Uint64(in))
+	for _, s := range candidates {
 		if !o.from(s) {
 			continue
 		}
@@ -151,6 +154,7 @@ func (r *Recipient) find(ctx context.Context, in []byte, o *UnsealOptions, relay
 	if ours {
 		return nil, nil
 	}
+	m.seen = false
 	s, err := r.scan(ctx, in[:16], o, relay, now)
 	if s == nil || err != nil {
 		return nil, err
@@ -166,13 +170,14 @@ func (r *Recipient) find(ctx context.Context, in []byte, o *UnsealOptions, relay
 
 // expected appends those contexts that expect a tag, or else the one that got it
 // recently.
-func (r *Recipient) expected(dst []*Source, tag uint64) []*Source {
+func (r *Recipient) expected(dst []*Source, tag uint64) (_ []*Source, seen bool) {
 	var room [8]uint32
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	ids := r.index.find(room[:0], tag)
 	if len(ids) == 0 {
-		if id, ok := r.recent.get(tag); ok {
+		var id uint32
+		if id, seen = r.recent.get(tag); seen {
 			ids = append(ids, id)
 		}
 	}
@@ -181,7 +186,7 @@ func (r *Recipient) expected(dst []*Source, tag uint64) []*Source {
 			dst = append(dst, s)
 		}
 	}
-	return dst
+	return dst, seen
 }
 
 // scan inverts T under all contexts, or those that o wants.

@@ -431,10 +431,29 @@ func TestLossAndReorder(t *testing.T) {
 		t.Errorf("%d inversions for a new lane", n)
 	}
 	// The fifth lane drives out the least recently used; no entry is left behind.
-	for range 4 {
+	var old [][]byte
+	for range 6 {
 		l := mustSender(t, alice)
 		ms[0] = mustSeal(t, l, "0", nil)
 		open(0)
+		old = append(old, ms[0])
+	}
+	// What comes again drives out nobody.
+	last := mustSender(t, alice)
+	ms[0] = mustSeal(t, last, "0", nil)
+	open(0)
+	if n := scanned(func() {
+		for i := 1; i < 20; i++ {
+			ms[i] = mustSeal(t, last, fmt.Sprint(i), nil)
+			open(i)
+			for _, m := range old {
+				if _, err := r.Unseal(t.Context(), nil, m, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+	}); n != 0 {
+		t.Errorf("%d inversions among replays of old lanes", n)
 	}
 	src := r.sources[1]
 	if len(src.lanes) != maxLanes {
