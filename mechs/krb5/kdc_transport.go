@@ -69,7 +69,6 @@ func (m *Mech) kdcs(ctx context.Context, realm string) ([]string, error) {
 	}
 	var out []string
 	var err error
-	domain := strings.TrimSuffix(realm, ".") + "." // absolute: not within this host's search domains
 	for _, proto := range []string{"tcp", "udp"} {
 		var srvs []*net.SRV // of the realm's name as it is, without the host's search list
 		if _, srvs, err = m.resolver.LookupSRV(ctx, "kerberos", proto, realm+"."); err != nil {
