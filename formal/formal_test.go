@@ -37,7 +37,7 @@ type outcome struct {
 }
 
 // A prover answers the queries of one expanded model, in their order.
-type prover func(t *testing.T, dir, text string, asked []query) []outcome
+type prover func(t *testing.T, dir, text string, asked []query) ([]outcome, time.Duration)
 
 func TestProVerif(t *testing.T) {
 	program := os.Getenv("PROVERIF")
@@ -53,22 +53,22 @@ func TestProVerif(t *testing.T) {
 	if version, _, _ = strings.Cut(version, ". Crypt"); version == "" {
 		t.Fatalf("%s -help: %v", program, err)
 	}
-	check(t, "*.pv", version, func(t *testing.T, dir, text string, asked []query) []outcome {
+	check(t, "*.pv", version, func(t *testing.T, dir, text string, asked []query) ([]outcome, time.Duration) {
 		file := filepath.Join(dir, "model.pv")
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		out := run(t, dir, program, "-set", "color", "false", file)
-		var os []outcome
+		out, spent := run(t, dir, program, "-set", "color", "false", file)
+		var said []outcome
 		for l := range strings.Lines(out) {
 			if l, ok := strings.CutPrefix(strings.TrimSpace(l), "RESULT "); ok {
-				os = append(os, proverif(t, l, strings.Contains(out, "A trace has been found.")))
+				said = append(said, proverif(t, l, strings.Contains(out, "A trace has been found.")))
 			}
 		}
-		if n := len(os); n > 1 && strings.HasPrefix(os[n-1].said, "Observational") {
-			os = os[n-1:] // it simplifies the process when it fails, and tries again
+		if n := len(said); n > 1 && strings.HasPrefix(said[n-1].said, "Observational") {
+			said = said[n-1:] // it simplifies the process when it fails, and tries again
 		}
-		return os
+		return said, spent
 	})
 }
 
@@ -95,26 +95,27 @@ func TestSpin(t *testing.T) {
 	version, _, _ := strings.Cut(string(out), " -- ")
 	ltl := regexp.MustCompile(`^ltl (\w+) `)
 	summary := regexp.MustCompile(`(?m)^State-vector .* errors: (\d+)$|^ +(\d+) states, stored`)
-	check(t, "*.pml", version, func(t *testing.T, dir, text string, asked []query) []outcome {
+	check(t, "*.pml", version, func(t *testing.T, dir, text string, asked []query) ([]outcome, time.Duration) {
 		if err := os.WriteFile(filepath.Join(dir, "model.pml"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		run(t, dir, "spin", "-a", "model.pml")
-		run(t, dir, "cc", "-O1", "-w", "-DNFAIR=1", "-o", "pan", "pan.c")
-		var os []outcome
+		_, spent := run(t, dir, "cc", "-O1", "-w", "-o", "pan", "pan.c")
+		var said []outcome
 		for _, q := range asked {
 			name := ltl.FindStringSubmatch(q.code)
 			if name == nil {
 				t.Fatalf("query %s: no ltl property follows", q.name)
 			}
-			out := run(t, dir, "./pan", "-a", "-m200000", "-N", name[1])
+			out, took := run(t, dir, "./pan", "-a", "-m200000", "-N", name[1])
+			spent += took
 			s := summary.FindAllStringSubmatch(out, -1)
 			if len(s) != 2 || strings.Contains(out, "Search not completed") && s[0][1] == "0" || strings.Contains(out, "max search depth too small") {
 				t.Fatalf("query %s: the search did not end:\n%s", q.name, out)
 			}
-			os = append(os, outcome{s[0][1] == "0", fmt.Sprintf("ltl %s: errors: %s, %s states stored", name[1], s[0][1], s[1][2])})
+			said = append(said, outcome{s[0][1] == "0", fmt.Sprintf("ltl %s: errors: %s, %s states stored", name[1], s[0][1], s[1][2])})
 		}
-		return os
+		return said, spent
 	})
 }
 
@@ -159,9 +160,8 @@ func one(t *testing.T, m *model, x mutant, p prover, report *strings.Builder) {
 			t.Fatal(err)
 		}
 	}
-	start := time.Now()
-	got := p(t, dir, text, asked)
-	t.Logf("%.1f s", time.Since(start).Seconds())
+	got, spent := p(t, dir, text, asked)
+	t.Logf("%.1f s of processor time", spent.Seconds())
 	if len(got) != len(asked) {
 		t.Fatalf("%d answers to %d queries", len(got), len(asked))
 	}
@@ -200,9 +200,9 @@ func compare(t *testing.T, file, got string) {
 	}
 }
 
-// run returns what a program prints. Its exit code is not looked at: provers use it
+// run returns what a program prints and the processor time that it takes. Its exit code is not looked at: provers use it
 // for their own purposes, and no output is no outcome.
-func run(t *testing.T, dir, program string, args ...string) string {
+func run(t *testing.T, dir, program string, args ...string) (string, time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
@@ -222,7 +222,7 @@ func run(t *testing.T, dir, program string, args ...string) string {
 	if err != nil && !strings.Contains(out.String(), "RESULT ") && !strings.Contains(out.String(), "errors: ") {
 		t.Fatalf("%s: %v\n%s", program, err, tail(out.String()))
 	}
-	return out.String()
+	return out.String(), cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
 }
 
 func tail(s string) string { return s[max(0, len(s)-2000):] }
