@@ -10,6 +10,7 @@ package mechs
 import (
 	"context"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -133,14 +134,11 @@ func file(getenv func(string) string, name, otherwise string) (string, error) {
 func certificates(getenv func(string) string) (gss.Mechanism, error) {
 	var c pkix.Config
 	if ca := getenv("GSS_CA"); ca != "" {
-		b, err := os.ReadFile(ca)
+		roots, err := authorities(ca)
 		if err != nil {
 			return nil, fmt.Errorf("mechs: GSS_CA: %w", err)
 		}
-		c.Roots = x509.NewCertPool()
-		if !c.Roots.AppendCertsFromPEM(b) {
-			return nil, fmt.Errorf("mechs: GSS_CA: no certificate in %s", ca)
-		}
+		c.Roots = roots
 	} else if roots, err := x509.SystemCertPool(); err == nil {
 		c.Roots = roots
 	} else {
@@ -158,4 +156,30 @@ func certificates(getenv func(string) string) (gss.Mechanism, error) {
 		c.Credential = cred
 	}
 	return pkix.New(c)
+}
+
+// authorities reads all certificates of a PEM file, and passes none over: not
+// trusting one that somebody put there would be as surprising as the opposite.
+// (x509.CertPool.AppendCertsFromPEM passes over what it cannot read.)
+func authorities(path string) (*x509.CertPool, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	pool, n := x509.NewCertPool(), 0
+	for block, rest := pem.Decode(b); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		c, err := pkix.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		pool.AddCert(c)
+		n++
+	}
+	if n == 0 {
+		return nil, fmt.Errorf("%s: no certificate", path)
+	}
+	return pool, nil
 }
