@@ -71,9 +71,13 @@ func kerberos(getenv func(string) string) (gss.Mechanism, error) {
 	default:
 		return nil, fmt.Errorf("mechs: KRB5_CONFIG: %w", err)
 	}
-	ccache, err := file(getenv, "KRB5CCNAME", "/tmp/krb5cc_"+strconv.Itoa(os.Getuid()))
+	ccache, err := file(getenv, "KRB5CCNAME", "")
 	if err != nil {
 		return nil, err
+	}
+	open := krb5.FromCCacheFile
+	if ccache == "" {
+		ccache, open = "/tmp/krb5cc_"+strconv.Itoa(os.Getuid()), ownCCache
 	}
 	keytab, err := file(getenv, "KRB5_KTNAME", "/etc/krb5.keytab")
 	if err != nil {
@@ -85,13 +89,23 @@ func kerberos(getenv func(string) string) (gss.Mechanism, error) {
 	}
 	o := krb5.Options{
 		Config:    config,
-		Initiator: krb5.FileSource(ccache, krb5.FromCCacheFile),
+		Initiator: krb5.FileSource(ccache, open),
 		Acceptor:  krb5.FileSource(keytab, acceptAsAny),
 	}
 	if client != "" {
 		o.Initiator = either(o.Initiator, krb5.FileSource(client, initiateAsFirst))
 	}
 	return krb5.New(o), nil
+}
+
+// ownCCache opens the default credential cache, which lies where everybody may put
+// files: only this user's own counts.
+func ownCCache(path string) (*krb5.Credential, error) {
+	if !owned(path) {
+		return nil, &gss.Error{Op: "Acquire_cred", Mech: oid.Krb5, Major: gss.NoCred,
+			Err: fmt.Errorf("%s belongs to another user", path)}
+	}
+	return krb5.FromCCacheFile(path)
 }
 
 func acceptAsAny(path string) (*krb5.Credential, error) { return krb5.FromKeytabFile(path, "") }

@@ -289,22 +289,22 @@ var errBindings = errors.New("krb5: the initiator's channel bindings are missing
 // keytab entry does not say since when there is the key: ktutil and ktadd -norandkey
 // write an old one anew. So it is no bound on the age of a recorded AP-REQ.
 //
-// A store that cannot vouch does not matter with mutual authentication: the
-// context's key then is a subkey that this side has just drawn, and who replays an
-// AP-REQ does not learn it.
+// A store that cannot vouch, or is full, does not matter with mutual
+// authentication: the context's key then is a subkey that this side has just drawn,
+// and who replays an AP-REQ does not learn it. So nobody locks the others out by
+// filling the store.
 func (x *exchange) strike(ctx context.Context) *refusal {
 	hash := sha256.New()
 	hash.Write([]byte("gss krb5 strike 1"))
 	hash.Write(x.cipher)
 	skew := x.m.config.skew()
 	err := x.m.replay.Strike(ctx, [32]byte(hash.Sum(nil)), x.stamp.Add(-skew), x.stamp.Add(skew))
+	unsure := errors.Is(err, strike.ErrUnsure) || errors.Is(err, strike.ErrFull)
 	switch {
-	case err == nil:
+	case err == nil, unsure && x.info.Flags.Has(gss.Mutual):
 		return nil
 	case errors.Is(err, strike.ErrSeen):
 		return &refusal{gss.DuplicateToken, ikrb5.KRB_AP_ERR_REPEAT, err}
-	case errors.Is(err, strike.ErrUnsure) && x.info.Flags.Has(gss.Mutual):
-		return nil
 	}
 	return &refusal{gss.Unavailable, ikrb5.KRB_ERR_GENERIC, err}
 }

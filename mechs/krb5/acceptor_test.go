@@ -388,7 +388,8 @@ func TestReplay(t *testing.T) {
 		{"unsure, mutual", unsure, allFlags, 0, 0, 0},
 		{"unsure, one-way", unsure, allFlags &^ gss.Mutual, gss.Unavailable, gss.Unavailable, ikrb5.KRB_ERR_GENERIC},
 		{"just started, one-way", strike.NewMemory(strike.MemoryOptions{}), allFlags &^ gss.Mutual, gss.Unavailable, gss.Unavailable, ikrb5.KRB_ERR_GENERIC},
-		{"full", broken{strike.ErrFull}, allFlags, gss.Unavailable, gss.Unavailable, ikrb5.KRB_ERR_GENERIC},
+		{"full, mutual", broken{strike.ErrFull}, allFlags, 0, 0, 0},
+		{"full, one-way", broken{strike.ErrFull}, allFlags &^ gss.Mutual, gss.Unavailable, gss.Unavailable, ikrb5.KRB_ERR_GENERIC},
 		{"broken", broken{errors.New("disk")}, allFlags, gss.Unavailable, gss.Unavailable, ikrb5.KRB_ERR_GENERIC},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

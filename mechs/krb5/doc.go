@@ -1,5 +1,5 @@
-// Package krb5 is the Kerberos mechanism (RFC 4121, over RFC 4120), compatible
-// with MIT, Heimdal, Windows and Java.
+// Package krb5 is the Kerberos mechanism (RFC 4121, over RFC 4120), on the wire
+// what other implementations speak. It is tried with MIT krb5.
 //
 //	config, err := krb5.LoadConfig("/etc/krb5.conf")
 //	mech := krb5.New(krb5.Options{Config: config})
