@@ -57,12 +57,19 @@ from KRB5CCNAME (kinit) or KRB5_CLIENT_KTNAME. Certificates come from --cert,
 			if err != nil {
 				return err
 			}
-			if c.oid, err = chooseMech(ms, c.mech); err != nil {
+			if ms, err = only(ms, c.mech); err != nil {
 				return err
 			}
-			c.ms = ms
 			ctx, cancel := context.WithTimeout(ctx, *timeout)
 			defer cancel()
+			if c.ms, c.creds, err = initiators(ctx, ms); err != nil {
+				return advise(err, initiatorAdvice)
+			}
+			defer func() {
+				for _, cred := range c.creds {
+					cred.Close()
+				}
+			}()
 			return advise(c.run(ctx, sh.stdout, args[0], args[1], args[2]), initiatorAdvice)
 		}
 	},
@@ -74,8 +81,8 @@ type sampleClient struct {
 	noWrap, noEncrypt, noMIC, noMutual bool
 	file                               bool
 
-	ms  mechglue.Mechanisms
-	oid oid.OID // zero: the first that fits
+	ms    mechglue.Mechanisms
+	creds []gss.Credential
 }
 
 func (c *sampleClient) run(ctx context.Context, out io.Writer, host, service, message string) error {
@@ -89,14 +96,14 @@ func (c *sampleClient) run(ctx context.Context, out io.Writer, host, service, me
 	if !strings.Contains(service, "@") {
 		service += "@" + host
 	}
-	o := &gss.InitOptions{Require: gss.DefaultFlags}
+	o := &gss.InitOptions{Credentials: c.creds, Require: gss.DefaultFlags}
 	if c.noMutual {
 		o.Require &^= gss.Mutual
 	}
 	if c.noWrap || c.noEncrypt {
 		o.Require &^= gss.Conf
 	}
-	h, err := c.ms.Initiate(c.oid, gss.Name{Type: oid.NTHostService, Text: service}, o)
+	h, err := c.ms.Initiate("", gss.Name{Type: oid.NTHostService, Text: service}, o)
 	if err != nil {
 		return err
 	}

@@ -25,13 +25,13 @@ carries, the mechanisms of this module, exported names.
 TOKEN is hexadecimal or base64, also with "Authorization: Negotiate" before it;
 "-" reads standard input, and -f a file; those may be raw octets too.
 
-    gss inspect YIIC…
-    curl -sv --negotiate -u : URL 2>&1 | sed -n 's/^> Auth/Auth/p' | gss inspect -
+    gss inspect 0401000b06092a864886f71201020200000003614062
+    gss inspect "Authorization: Negotiate YIIC…"
 
 What is encrypted stays so, and keys are never asked for. Exit code 1 means that
 some part is malformed; all that could be read before it is shown.`,
 	setup: func(fs *flag.FlagSet) func(context.Context, *shell, []string) error {
-		file := fs.String("f", "", "read the token from `FILE`")
+		file := fs.String("f", "", "`FILE`: read the token from there")
 		asJSON := fs.Bool("json", false, "print JSON")
 		return func(_ context.Context, sh *shell, args []string) error {
 			in, err := inspectInput(sh, *file, args)

@@ -30,11 +30,11 @@ temporary folder, or into --dir; the keys are new each time.
 It is for trying things out: whoever may read that folder has every key.`,
 	setup: func(fs *flag.FlagSet) func(context.Context, *shell, []string) error {
 		var k kdc
-		fs.StringVar(&k.realm, "realm", "GSS.TEST", "`NAME` of the realm")
-		fs.StringVar(&k.user, "user", "user", "`NAME` of the user")
-		fs.StringVar(&k.password, "password", "", "the user's `PASSWORD` (default: none, only a keytab)")
-		fs.StringVar(&k.service, "service", "host/localhost", "`NAME` of the service, with its host")
-		fs.StringVar(&k.dir, "dir", "", "keep the files in `FOLDER`")
+		fs.StringVar(&k.realm, "realm", "GSS.TEST", "`NAME`: of the realm")
+		fs.StringVar(&k.user, "user", "user", "`NAME`: of the user")
+		fs.StringVar(&k.password, "password", "", "`PASSWORD`: of the user (default: none, only a keytab)")
+		fs.StringVar(&k.service, "service", "host/localhost", "`NAME`: of the service and its host")
+		fs.StringVar(&k.dir, "dir", "", "`FOLDER`: keep the files there")
 		fs.BoolVar(&k.verbose, "verbose", false, "print a line for each request")
 		return func(ctx context.Context, sh *shell, args []string) error {
 			if len(args) != 0 {

@@ -35,7 +35,7 @@ type command struct {
 	setup func(fs *flag.FlagSet) func(ctx context.Context, sh *shell, args []string) error
 }
 
-var commands = []command{mechsCommand, inspectCommand, kdcCommand, clientCommand, serverCommand}
+var commands = []command{mechsCommand, inspectCommand, certCommand, kdcCommand, clientCommand, serverCommand}
 
 // A shell is where a command runs: tests have their own.
 type shell struct {

@@ -25,24 +25,26 @@ var serverCommand = command{
 	short: "serve sample clients (MIT's gss-client, or gss client)",
 	long: `
 Accepts clients that speak the protocol of the gss-sample programs, prints who
-they are and what they send, and answers with a MIC. SERVICE is a host-based name,
-"host@localhost", for which it has a key or a certificate.
+they are and what they send, and answers with a MIC. SERVICE is a host-based
+name, "host@server.example.org", for which it has a key or a certificate;
+"host" alone means host@ and this machine's name.
 
     gss server host@localhost
 
-Kerberos takes its keys from KRB5_KTNAME (default /etc/krb5.keytab). Certificates
-come from --cert, --key and --ca. It serves until it is interrupted.
+Kerberos takes its keys from KRB5_KTNAME (default /etc/krb5.keytab).
+Certificates come from --cert, --key and --ca. It serves until it is
+interrupted. To have something to try it with: gss help kdc, gss help cert.
 
-For ten minutes after its start it refuses Kerberos clients that do not ask it to
-prove itself (gss-client -nomutual): it cannot know yet whether they are replays.`,
+For ten minutes after its start it refuses Kerberos clients that do not ask it
+to prove itself (gss-client -nomutual): they could be replays of earlier ones.`,
 	setup: func(fs *flag.FlagSet) func(context.Context, *shell, []string) error {
 		s := sampleServer{}
 		var creds credentialFlags
 		creds.declare(fs)
-		port := fs.Int("port", 4444, "listen on port `N`; 0 chooses one")
-		listen := fs.String("listen", "127.0.0.1", "listen on `ADDR`; 0.0.0.0 is every interface")
+		port := fs.Int("port", 4444, "`N`: listen on this port; 0 chooses one")
+		listen := fs.String("listen", "127.0.0.1", "`ADDR`: listen on this address; 0.0.0.0 is all")
 		fs.BoolVar(&s.once, "once", false, "end after one connection")
-		fs.StringVar(&s.mech, "mech", "", "`NAME` or OID of the only mechanism to accept (default: all)")
+		mech := fs.String("mech", "", "`NAME`: accept only this mechanism, or OID (default: all)")
 		return func(ctx context.Context, sh *shell, args []string) error {
 			if len(args) != 1 {
 				return usagef("SERVICE is due")
@@ -54,8 +56,14 @@ prove itself (gss-client -nomutual): it cannot know yet whether they are replays
 			if err != nil {
 				return err
 			}
-			if err := s.prepare(ctx, ms, args[0]); err != nil {
+			if ms, err = only(ms, *mech); err != nil {
+				return err
+			}
+			if ms, err = acceptors(sh, ms); err != nil {
 				return advise(err, acceptorAdvice)
+			}
+			if err := s.prepare(ctx, ms, args[0]); err != nil {
+				return err
 			}
 			var lc net.ListenConfig
 			l, err := lc.Listen(ctx, "tcp", net.JoinHostPort(*listen, strconv.Itoa(*port)))
@@ -69,7 +77,6 @@ prove itself (gss-client -nomutual): it cannot know yet whether they are replays
 }
 
 type sampleServer struct {
-	mech  string
 	once  bool
 	ms    mechglue.Mechanisms
 	names map[gss.Name]bool // the service's, in each mechanism
@@ -78,13 +85,8 @@ type sampleServer struct {
 	out io.Writer
 }
 
-// prepare finds the mechanisms for which there is a credential, and what they call
-// the service.
+// prepare finds out what the mechanisms call the service.
 func (s *sampleServer) prepare(ctx context.Context, ms mechglue.Mechanisms, service string) error {
-	mech, err := chooseMech(ms, s.mech)
-	if err != nil {
-		return err
-	}
 	if !strings.Contains(service, "@") {
 		host, err := os.Hostname()
 		if err != nil {
@@ -95,15 +97,6 @@ func (s *sampleServer) prepare(ctx context.Context, ms mechglue.Mechanisms, serv
 	s.names = map[gss.Name]bool{}
 	var errs []error
 	for _, m := range ms {
-		if mech != "" && m.OID() != mech {
-			continue
-		}
-		h, err := m.Accept(nil)
-		if err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		h.Close()
 		name, err := ms.Canonicalize(ctx, m.OID(), gss.Name{Type: oid.NTHostService, Text: service})
 		if err != nil {
 			errs = append(errs, err)

@@ -1,14 +1,18 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/gsseal/gss"
 	"github.com/gsseal/gss/mechglue"
 	"github.com/gsseal/gss/mechs"
+	"github.com/gsseal/gss/mechs/krb5"
 	"github.com/gsseal/gss/oid"
 )
 
@@ -46,7 +50,17 @@ func (c *credentialFlags) mechanisms(sh *shell) (mechglue.Mechanisms, error) {
 		}
 		fmt.Fprintf(sh.stderr, "gss: warning: going on without what is broken: %v\n", err)
 	}
+	if *c != (credentialFlags{}) { // whoever names a certificate wants it used
+		slices.SortStableFunc(ms, func(a, b gss.Mechanism) int { return cmp.Compare(rank(a), rank(b)) })
+	}
 	return ms, nil
+}
+
+func rank(m gss.Mechanism) int {
+	if m.OID() == oid.PKIX {
+		return 0
+	}
+	return 1
 }
 
 func first(a, b string) string {
@@ -56,20 +70,65 @@ func first(a, b string) string {
 	return b
 }
 
-// chooseMech returns the OID of the mechanism called name, which may be an OID; the
-// zero OID for "".
-func chooseMech(ms mechglue.Mechanisms, name string) (oid.OID, error) {
+// initiators returns those of ms that have something to initiate with, and what
+// that is, for the caller to close at the end; its error is about all of them, if
+// none has.
+func initiators(ctx context.Context, ms mechglue.Mechanisms) (some mechglue.Mechanisms, creds []gss.Credential, err error) {
+	var errs []error
+	for _, m := range ms {
+		if a, ok := m.(gss.Acquirer); ok {
+			cs, err := a.Acquire(ctx)
+			if err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			creds = append(creds, cs...)
+		}
+		some = append(some, m)
+	}
+	if len(some) == 0 {
+		return nil, nil, errors.Join(errs...)
+	}
+	return some, creds, nil
+}
+
+// acceptors returns those of ms that have something to accept with.
+func acceptors(sh *shell, ms mechglue.Mechanisms) (mechglue.Mechanisms, error) {
+	var some mechglue.Mechanisms
+	var errs []error
+	for _, m := range ms {
+		h, err := m.Accept(nil)
+		if err == nil {
+			h.Close()
+			if m.OID() == oid.Krb5 { // looks for its keytab only when somebody comes
+				_, err = krb5.FromKeytabFile(first(sh.getenv("KRB5_KTNAME"), "/etc/krb5.keytab"), "")
+			}
+		}
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		some = append(some, m)
+	}
+	if len(some) == 0 {
+		return nil, errors.Join(errs...)
+	}
+	return some, nil
+}
+
+// only returns the mechanism called name, or all of them for "".
+func only(ms mechglue.Mechanisms, name string) (mechglue.Mechanisms, error) {
 	if name == "" {
-		return "", nil
+		return ms, nil
 	}
 	var names []string
 	for _, m := range ms {
 		if mechName(m.OID()) == name || m.OID().String() == name {
-			return m.OID(), nil
+			return mechglue.Mechanisms{m}, nil
 		}
 		names = append(names, mechName(m.OID()))
 	}
-	return "", usagef("there is no mechanism %q here; there is %s", name, strings.Join(names, ", "))
+	return nil, usagef("there is no mechanism %q here; there is %s", name, strings.Join(names, ", "))
 }
 
 // advise adds to an error for want of credentials how to come by one.
