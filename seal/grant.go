@@ -178,11 +178,16 @@ func newRelay(sc Secret, now func() time.Time) (*Relay, error) {
 	if err != nil {
 		return nil, err
 	}
+	return openRelay(k, now), nil
+}
+
+// openRelay makes k, which is then the Relay's, a Relay.
+func openRelay(k *link, now func() time.Time) *Relay {
 	clear(k.tag[:])
 	clear(k.hdr[:])
 	r := &Relay{now: now, keys: k}
 	r.eraser = newEraser(r.eraseOld)
-	return r, nil
+	return r
 }
 
 // eraseOld erases the keys of hours whose messages are dead.

@@ -83,11 +83,10 @@ func newLink(op string, sc Secret, outgoing bool, now time.Time) (*link, error) 
 		return fail(gss.MajorOf(err), err)
 	}
 	ms := now.UnixMilli()
-	k.end = ms + int64(MaxContext/time.Millisecond)
 	if !info.Expiry.IsZero() {
 		k.expiry = info.Expiry.UnixMilli()
-		k.end = min(k.end, k.expiry)
 	}
+	k.end = endOf(now, k.expiry)
 	slack := skewMS
 	if outgoing {
 		slack = 0
@@ -142,6 +141,17 @@ func (k *link) derive(root []byte, d string, low, high uint32) error {
 	k.tree = newTree(&top, low, high)
 	clear(top[:])
 	return nil
+}
+
+// endOf returns link.end.
+func endOf(established time.Time, expiry int64) int64 {
+	return min(established.Add(MaxContext).UnixMilli(), expiry)
+}
+
+// oldest returns the first epoch of what still opens at now if messages live for
+// life, both in ms.
+func (k *link) oldest(now, life int64) uint32 {
+	return epochOf(max(k.established.UnixMilli(), now-life) - skewMS)
 }
 
 // erase overwrites k's keys.

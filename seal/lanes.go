@@ -54,11 +54,10 @@ func (x *expecting) forget(l *lane, count uint64) {
 	}
 }
 
-// open starts to expect a lane's first w numbers.
-func (x *expecting) open(l *lane, w uint8) {
-	l.w = w
-	for c := range uint64(w) {
-		x.expect(l, c)
+// open starts to expect a lane's next w numbers.
+func (x *expecting) open(l *lane) {
+	for c := range uint64(l.w) {
+		x.expect(l, l.next+c)
 	}
 }
 

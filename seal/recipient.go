@@ -127,15 +127,21 @@ func (r *Recipient) Add(sc Secret) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	var since time.Time
+	if claim(sc, labelRecipient) {
+		since = k.established
+	}
+	return r.add(k, since, []lane{{w: wUnused}})
+}
+
+// add makes k, which is then r's, a Source that expects what is next in lanes.
+func (r *Recipient) add(k *link, since time.Time, lanes []lane) (*Source, error) {
 	tagC, err := aes.NewCipher(k.tag[:])
 	if err != nil {
 		k.erase()
 		return nil, fail("Unseal", k.mech, gss.Failure, err)
 	}
-	s := &Source{r: r, keys: k, lanes: []lane{{}}}
-	if claim(sc, "gss seal 1 recipient") {
-		s.since = k.established
-	}
+	s := &Source{r: r, keys: k, since: since, lanes: lanes}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -151,7 +157,9 @@ func (r *Recipient) Add(sc Secret) (*Source, error) {
 	r.sources[s.id] = s
 	r.live++
 	x := expecting{index: r.index, id: s.id, tagC: tagC}
-	x.open(&s.lanes[0], wUnused)
+	for i := range s.lanes {
+		x.open(&s.lanes[i])
+	}
 	return s, nil
 }
 
@@ -255,7 +263,7 @@ func (s *Source) age(now int64) (over bool) {
 
 // raise erases the keys of epochs whose messages no longer open. s.mu is held.
 func (s *Source) raise(now int64) {
-	low := epochOf(max(s.keys.established.UnixMilli(), now-s.r.maxLife) - skewMS)
+	low := s.keys.oldest(now, s.r.maxLife)
 	if low <= s.keys.tree.low {
 		return
 	}

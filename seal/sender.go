@@ -75,7 +75,20 @@ func newSender(sc Secret, now func() time.Time) (*Sender, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Sender{link: k, now: now, pid: uint32(os.Getpid())}
+	s, err := openSender(k, now)
+	if err != nil {
+		return nil, err
+	}
+	if claim(sc, labelSeal) {
+		s.lane = 0
+	}
+	return s, nil
+}
+
+// openSender makes k, which is then the Sender's, a Sender in a lane of its own.
+func openSender(k *link, now func() time.Time) (*Sender, error) {
+	s := &Sender{link: k, now: now, pid: uint32(os.Getpid()), lane: randomLane()}
+	var err error
 	if s.tagC, err = aes.NewCipher(s.tag[:]); err == nil {
 		s.hdrC, err = aes.NewCipher(s.hdr[:])
 	}
@@ -87,9 +100,6 @@ func newSender(sc Secret, now func() time.Time) (*Sender, error) {
 	rand.Read(secret[:])
 	s.saltMAC = newHMAC(&secret)
 	clear(secret[:])
-	if !claim(sc, labelSeal) {
-		s.lane = randomLane()
-	}
 	s.eraser = newEraser(s.eraseOld)
 	return s, nil
 }

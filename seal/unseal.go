@@ -37,6 +37,11 @@ type UnsealOptions struct {
 
 	// Data is what the originator gave as Options.Data.
 	Data []byte
+
+	// Store, if not nil, takes the place of the Recipient's for this message: one
+	// that is part of the caller's own transaction. All calls that may see a message
+	// have to use the same: what is struck in one store, another does not know.
+	Store strike.Store
 }
 
 // anyone is what nil stands for. It is only read.
@@ -63,7 +68,7 @@ type Message struct {
 //
 // A struck message is delivered at most once: it is lost if the process ends
 // between the strike and what the caller does with it. For effects exactly once,
-// give the Recipient a Store that is part of the caller's own transaction.
+// give a Store that is part of the caller's own transaction.
 //
 // ctx bounds the store and the search. Errors, for this host's eyes only: the
 // application gives whoever handed the message over one answer for all failures,
@@ -297,7 +302,11 @@ func (u *unsealing) strikeOne(ctx context.Context, key [32]byte, from, until int
 	if start.Before(s.since) {
 		start = s.since
 	}
-	err := u.r.o.Store.Strike(ctx, key, start, time.UnixMilli(until))
+	store := u.r.o.Store
+	if u.o.Store != nil {
+		store = u.o.Store
+	}
+	err := store.Strike(ctx, key, start, time.UnixMilli(until))
 	if err == nil {
 		return nil
 	}
