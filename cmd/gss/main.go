@@ -35,7 +35,7 @@ type command struct {
 	setup func(fs *flag.FlagSet) func(ctx context.Context, sh *shell, args []string) error
 }
 
-var commands = []command{mechsCommand, inspectCommand, certCommand, kdcCommand, clientCommand, serverCommand}
+var commands = []command{demoCommand, mechsCommand, inspectCommand, certCommand, kdcCommand, clientCommand, serverCommand}
 
 // A shell is where a command runs: tests have their own.
 type shell struct {
@@ -140,7 +140,7 @@ Commands:
 	fmt.Fprintf(tw, "  help\tsay more about a command: gss help demo\n")
 	tw.Flush()
 	fmt.Fprint(w, `
-"gss help COMMAND" says more about one.
+New here? "gss demo" needs nothing, changes nothing, and takes a second.
 Exit codes: 0 success, 1 failure, 2 a mistake on the command line.
 `)
 }
