@@ -68,12 +68,16 @@ func (d *demoReport) table(rounds []string) {
 		}
 		cells[s.What][s.Round-1] = verdict + " " + pad(duration(s.MS), -9, ' ')
 	}
-	tw := tabwriter.NewWriter(d.out, 0, 0, 3, ' ', 0)
+	var b strings.Builder
+	tw := tabwriter.NewWriter(&b, 0, 0, 3, ' ', 0)
 	fmt.Fprintf(tw, "WHAT WAS SHOWN\t%s\n", strings.Join(rounds, "\t"))
 	for _, n := range names {
 		fmt.Fprintf(tw, "%s\t%s\n", n, strings.Join(cells[n], "\t"))
 	}
 	tw.Flush()
+	for line := range strings.Lines(b.String()) {
+		d.say("%s\n", strings.TrimRight(line, " \n"))
+	}
 }
 
 func (d *demoReport) verdict(ok bool) string {

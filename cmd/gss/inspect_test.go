@@ -30,7 +30,7 @@ func gssRun(t testing.TB, stdin string, args ...string) (code int, stdout, stder
 }
 
 // testdata/tokens has tokens as they were captured between MIT 1.20.1's gss-client
-// and gss-server, and others written by hand from the RFCs, in hexadecimal; beside
+// and gss-server, or between our own, and names written by hand, in hexadecimal; beside
 // each what inspect says of it.
 func TestInspectTokens(t *testing.T) {
 	files, err := filepath.Glob("testdata/tokens/*.hex")
