@@ -2,6 +2,8 @@ package seal
 
 import (
 	"errors"
+	"fmt"
+	"io"
 
 	"github.com/gsseal/gss"
 	"github.com/gsseal/gss/oid"
@@ -32,6 +34,11 @@ var (
 	ErrClaim = errors.New("seal: required claim absent")
 	// ErrIntroduction: Unseal got an introduction, or Redeem something else.
 	ErrIntroduction = errors.New("seal: introductions are redeemed, messages unsealed")
+	// ErrStream: Unseal got a stream, or UnsealStream something else.
+	ErrStream = errors.New("seal: streams and messages are unsealed each in their own way")
+	// ErrTruncated: a stream's end is missing, or what came last is not its end.
+	// It is an io.ErrUnexpectedEOF.
+	ErrTruncated = fmt.Errorf("seal: the stream's end is missing or damaged: %w", io.ErrUnexpectedEOF)
 	// ErrQuota: too many live strikes by this originator.
 	ErrQuota = errors.New("seal: originator's quota of strikes is spent")
 

@@ -15,8 +15,10 @@ const (
 	RelayByName                     // the peer of the recipient that hands it over has this name
 	RelayByKey                      // whoever hands it over holds the relay key
 	Introduction                    // a credential for its relay, redeemed by a mechanism and never unsealed
+	Stream                          // its body follows in chunks: see SealStream
 
-	allClaims = OneTime | RelayByName | RelayByKey | Introduction
+	allIntroduced = OneTime | RelayByName | RelayByKey | Introduction
+	allClaims     = allIntroduced | Stream
 )
 
 // Has reports whether c has every claim of want.
@@ -26,7 +28,7 @@ func (c Claims) Has(want Claims) bool { return c&want == want }
 //
 //	off len
 //	  0   1 version 1
-//	  1   1 claims; Introduction only with all the others
+//	  1   1 claims; Introduction only with those before it, and without Stream
 //	  2   2 zero
 //	  4   4 body length
 //	  8   8 n
@@ -69,7 +71,8 @@ func (h *header) parse(p []byte, n uint64, e uint32) bool {
 	h.n = binary.BigEndian.Uint64(p[8:])
 	h.from, h.to = [32]byte(p[32:]), [32]byte(p[64:])
 	h.relay, h.key = [32]byte(p[96:]), [32]byte(p[offRelayKey:])
-	if p[0] != 1 || h.claims&^allClaims != 0 || h.claims.Has(Introduction) && h.claims != allClaims ||
+	if p[0] != 1 || h.claims&^allClaims != 0 || h.claims.Has(Introduction) && h.claims != allIntroduced ||
+		h.claims.Has(Stream) && h.body != streamBody ||
 		p[2] != 0 || p[3] != 0 || h.n != n || at/epochMS != uint64(e) || at >= until || until-at > uint64(lifetimeMS) {
 		return false
 	}

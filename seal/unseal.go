@@ -49,7 +49,7 @@ var anyone UnsealOptions
 
 // A Message is what was sealed and is known of it.
 type Message struct {
-	Body       []byte // in the memory behind len(dst), if it had room
+	Body       []byte // in the memory behind len(dst), if it had room; nil of a stream
 	Payload    []byte // what the relay added to its proof; nil without RelayByKey
 	Claims     Claims
 	Originator gss.Name  // the peer of the context
@@ -82,7 +82,7 @@ type Message struct {
 //   - BadName: the names in it are not those of its context, or, with cause
 //     ErrRelay, it did not come by its relay.
 //   - BadBindings with cause ErrProof: no proof of the relay's key for this channel.
-//   - Unauthorized with cause ErrClaim, ErrIntroduction.
+//   - Unauthorized with cause ErrClaim, ErrIntroduction, ErrStream.
 //   - DuplicateToken: struck before, message or proof.
 //   - Unavailable with cause strike.ErrUnsure, strike.ErrFull, ErrQuota: cannot be
 //     struck. Failure with the store's error as its cause.
@@ -107,19 +107,15 @@ func (r *Recipient) Unseal(ctx context.Context, dst, in []byte, o *UnsealOptions
 	}
 	n := copy(p, p[headerSize:headerSize+int(u.h.body)])
 	clear(p[n:])
-	return Message{
-		Body: p[:n:n], Payload: u.payload, Claims: u.h.claims,
-		Originator: u.s.keys.from, Recipient: u.s.keys.to, Relay: u.relay,
-		SealedAt: time.UnixMilli(u.h.sealedAt), Until: time.UnixMilli(u.until),
-		N: u.h.n, StrikeKey: u.strikeKey(),
-	}, nil
+	return u.message(p[:n:n]), nil
 }
 
 // An unsealing is a message on its way through the checks.
 type unsealing struct {
-	r   *Recipient
-	o   *UnsealOptions
-	now int64 // Unix ms
+	r      *Recipient
+	o      *UnsealOptions
+	now    int64 // Unix ms
+	stream bool  // it shall be the beginning of a stream
 
 	s             *Source // its context
 	m             match
@@ -131,6 +127,16 @@ type unsealing struct {
 	relay     gss.Name
 	payload   []byte
 	proofTime int64 // Unix ms; with RelayByKey
+}
+
+// message is what passed all checks.
+func (u *unsealing) message(body []byte) Message {
+	return Message{
+		Body: body, Payload: u.payload, Claims: u.h.claims,
+		Originator: u.s.keys.from, Recipient: u.s.keys.to, Relay: u.relay,
+		SealedAt: time.UnixMilli(u.h.sealedAt), Until: time.UnixMilli(u.until),
+		N: u.h.n, StrikeKey: u.strikeKey(),
+	}
 }
 
 func (u *unsealing) fail(m gss.Major, cause error) error {
@@ -189,6 +195,8 @@ func (u *unsealing) check() error {
 		return u.fail(gss.ContextExpired, nil)
 	case u.s.removed.Load():
 		return u.fail(gss.NoContext, errRemoved)
+	case h.claims.Has(Stream) != u.stream:
+		return u.fail(gss.Unauthorized, ErrStream)
 	}
 	u.until = min(h.notAfter, h.sealedAt+u.r.maxLife)
 	if u.o.MaxAge > 0 {
