@@ -309,7 +309,7 @@ func TestStreamMalformed(t *testing.T) {
 		"empty in the middle":           {[]int{0, max}, []int{full, full}, 0},
 		"empty for ever":                {append([]int{0}, make([]int, 9)...), slices.Repeat([]int{full}, 10), 0},
 		"not padded to the end":         {append(slices.Repeat([]int{max}, 65), 0), append(slices.Repeat([]int{full}, 65), 2048), 65 * max},
-		"not padded at all":             {slices.Repeat([]int{max}, 65), slices.Repeat([]int{full}, 65), 32 * max},
+		"not padded at all":             {slices.Repeat([]int{max}, 65), slices.Repeat([]int{full}, 65), 64 * max},
 		"padded twice":                  {append(slices.Repeat([]int{max}, 65), 0, 0), slices.Repeat([]int{full}, 67), 65 * max},
 		"data behind the padding":       {append(slices.Repeat([]int{max}, 65), 1), append(slices.Repeat([]int{full}, 65), full), -1},
 		"an empty one between full":     {append(slices.Repeat([]int{max}, 65), 0, 1), slices.Repeat([]int{full}, 67), 65 * max},

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes the vectors beside it: messages, grants and presentations of package seal,
+"""Writes the vectors beside it: messages, grants, presentations and states of package seal,
 made without any of its code. Needs the package "cryptography"."""
 import hashlib, hmac, json, math, os, struct
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -45,11 +45,22 @@ class Keys:
         s = mac(b"gss seal 1", root, oid)
         self.tag, self.hdr, self.top = (expand(s, (x + " " + d).encode(), 32) for x in ("tag", "hdr", "epochs"))
 
-    def epoch(self, e):
+    def node(self, path):
         k = self.top
-        for c in format(e, "024b"):
+        for c in path:
             k = mac(k, bytes([int(c)]))
         return k
+
+    def epoch(self, e): return self.node(format(e, "024b"))
+
+    def cover(self, low, high, path=""):
+        """The keys of the fewest nodes that give low to high."""
+        first, size = int((path or "0").ljust(24, "0"), 2), 1 << (24 - len(path))
+        if first > high or first + size - 1 < low:
+            return []
+        if first >= low and first + size - 1 <= high:
+            return [self.node(path)]
+        return self.cover(low, high, path + "0") + self.cover(low, high, path + "1")
 
 
 def vec16(b): return struct.pack(">H", len(b)) + b
@@ -113,3 +124,38 @@ case("relay-key-context", mode="derived", body=b"by key", binding=("context", H(
 case("relay-key-bindings", mode="derived", body=b"by key", flags=1, binding=("bindings", b"tls-exporter:12345"), payload=b"p" * 100,
      relay=(KRB5, "carol@EXAMPLE.ORG"))
 case("relay-key-carried", mode="carried", d="a2i", body=b"by key", binding=("unbound", b""))
+
+
+SKEW, HOUR, DAY = 300_000, 3_600_000, 86_400_000
+
+
+def state(name, initiator=True, oid=KRB5, ends=("alice@EXAMPLE.ORG", "host/bob@EXAMPLE.ORG"), made=1790964000_123456789,
+          expiry=None, first=True, erase=None, life=7 * DAY, lanes=()):
+    root = H(name.encode(), b"1") + H(name.encode(), b"2")
+    local, peer = export(oid, ends[0]), export(oid, ends[1])
+    ms = made // 1_000_000
+    end = min(ms + 30 * DAY, expiry or ms + 30 * DAY)
+    b = b"gss seal state" + bytes([1, first]) + struct.pack(">QIQ", made // 10**9, made % 10**9, expiry or 2**63 - 1) + oid + vec16(local) + vec16(peer)
+    for out in (True, False):
+        k = Keys(root, oid, "i2a" if initiator == out else "a2i")
+        low, high = (ms // HOUR, end // HOUR) if out else ((ms - SKEW) // HOUR, (end + SKEW) // HOUR)
+        if erase:
+            low = min(max(low, erase // HOUR if out else (erase - life - SKEW) // HOUR), high + 1)
+        b += k.tag + k.hdr + struct.pack(">I", low)[1:] + b"".join(k.cover(low, high))
+    b += bytes([len(lanes)]) + b"".join(struct.pack(">II", *l) for l in lanes)
+    v = dict(root=root.hex(), oid=oid.hex(), initiator=initiator, local=local.hex(), peer=peer.hex(), established=made, expiry=expiry or 0, first=first,
+             erase=erase or 0, lifetime=life, lanes=[list(l) for l in lanes], state=(b + H(b)).hex())
+    os.makedirs(os.path.join(os.path.dirname(os.path.abspath(__file__)), "state"), exist_ok=True)
+    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "state", name + ".json"), "w") as f:
+        json.dump(v, f, indent=1)
+        f.write("\n")
+
+
+T0 = 1790964000_123
+state("fresh")
+state("acceptor", initiator=False, first=False)
+state("ten-hours", expiry=T0 + 10 * HOUR, ends=("mail:alice@example.org", "svc:host@bob.example.org"), oid=PKIX)
+state("later", erase=T0 + 8 * DAY, lanes=[(0, 41), (0xdeadbeef, 2**32 - 1)])
+state("short-lived", initiator=False, erase=T0 + 100 * HOUR, life=10_000, lanes=[(7, 0)])
+state("sealing-over", expiry=T0 + 10 * HOUR, erase=T0 + 11 * HOUR)
+state("over", erase=T0 + 60 * DAY)
