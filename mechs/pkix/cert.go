@@ -3,6 +3,7 @@ package pkix
 import (
 	"bytes"
 	"crypto/x509"
+	asn1x "encoding/asn1"
 	"errors"
 	"slices"
 
@@ -14,12 +15,17 @@ import (
 
 const (
 	oidEKU oid.OID = "\x55\x1d\x25"                             // 2.5.29.37: RFC 5280 §4.2.1.12
-	oidSAN oid.OID = "\x55\x1d\x11"                             // 2.5.29.17: RFC 5280 §4.2.1.6
 	oidUPN oid.OID = "\x2b\x06\x01\x04\x01\x82\x37\x14\x02\x03" // 1.3.6.1.4.1.311.20.2.3: MS-WCCE
 
 	ekuAny        oid.OID = "\x55\x1d\x25\x00"                 // anyExtendedKeyUsage
 	ekuServerAuth oid.OID = "\x2b\x06\x01\x05\x05\x07\x03\x01" // RFC 5280 §4.2.1.12
 	ekuClientAuth oid.OID = "\x2b\x06\x01\x05\x05\x07\x03\x02"
+)
+
+// What crypto/x509 calls them.
+var (
+	idEKU = asn1x.ObjectIdentifier{2, 5, 29, 37}
+	idSAN = asn1x.ObjectIdentifier{2, 5, 29, 17} // RFC 5280 §4.2.1.6
 )
 
 var errCertificate = errors.New("pkix: malformed certificate")
@@ -64,7 +70,7 @@ func ParseCertificate(der []byte) (*x509.Certificate, error) {
 	}
 	c.Raw, c.RawTBSCertificate = der, tbs
 	for i := range c.Extensions {
-		if slices.Equal(c.Extensions[i].Id, []int{2, 5, 29, 37}) {
+		if c.Extensions[i].Id.Equal(idEKU) {
 			c.Extensions[i].Value = value
 		}
 	}
@@ -75,9 +81,9 @@ func ParseCertificate(der []byte) (*x509.Certificate, error) {
 // hasBigArc reports whether an arc does not fit in the 31 bits that encoding/asn1
 // and cryptobyte have for it.
 func hasBigArc(contents []byte) bool {
-	n := 0
+	var n uint64
 	for _, b := range contents {
-		n = n<<7 | int(b&0x7f)
+		n = n<<7 | uint64(b&0x7f)
 		if n >= 1<<31 {
 			return true
 		}
@@ -118,6 +124,18 @@ func findExtension(der []byte, id oid.OID) []byte {
 	return nil
 }
 
+// extension returns the value of an extension that crypto/x509 has read; nil if
+// there is none. It reads none in certificates of version 1 and 2. Whoever finds
+// names there by other means has names that no constraint of a CA was held against.
+func extension(c *x509.Certificate, id asn1x.ObjectIdentifier) []byte {
+	for _, e := range c.Extensions {
+		if e.Id.Equal(id) {
+			return e.Value
+		}
+	}
+	return nil
+}
+
 // forEachUsage calls f with the contents octets of each OID of an extended key
 // usage extension, and reports whether the extension is well-formed.
 //
@@ -152,7 +170,7 @@ func usagesOf(value []byte) (usages []oid.OID, ok bool) {
 // neither silence nor anyExtendedKeyUsage is a yes. A CA that says nothing is not
 // limited.
 func permits(c *x509.Certificate, usage oid.OID, leaf bool) bool {
-	value := findExtension(c.Raw, oidEKU)
+	value := extension(c, idEKU)
 	if value == nil {
 		return !leaf
 	}
@@ -187,6 +205,11 @@ func parseChain(ders [][]byte) (leaf *certificate, rest []*x509.Certificate, err
 		leaf = &certificate{Certificate: c}
 		if leaf.names, err = readNames(c); err != nil {
 			return nil, nil, err
+		}
+		// crypto/x509 reports a critical subjectAltName with nothing but an otherName
+		// as not understood. It is, here.
+		if len(leaf.names.upns) > 0 {
+			c.UnhandledCriticalExtensions = slices.DeleteFunc(c.UnhandledCriticalExtensions, idSAN.Equal)
 		}
 	}
 	return leaf, rest, nil

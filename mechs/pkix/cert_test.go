@@ -8,6 +8,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	dn "crypto/x509/pkix"
@@ -261,6 +262,76 @@ func TestLimitedIntermediate(t *testing.T) {
 	tlsOnly := ca.Issue(pkixtest.Template{Emails: []string{"carol@example.org"}, EKUs: []oid.OID{clientAuth}})
 	r := (&run{initiator: mechanism(t, tlsOnly, small), acceptor: mechanism(t, bobCert, func(c *pkix.Config) { small(c); c.AllowClientAuth = true })}).do(t)
 	r.bad(t, false, gss.BadMIC)
+}
+
+// ofVersion returns c with another version field, signed by ca's P-256 key again.
+func ofVersion(t *testing.T, c tls.Certificate, ca *pkixtest.CA, version ...byte) tls.Certificate {
+	t.Helper()
+	var outer struct {
+		TBS, Algorithm asn1.RawValue
+		Signature      asn1.BitString
+	}
+	if _, err := asn1.Unmarshal(c.Certificate[0], &outer); err != nil {
+		t.Fatal(err)
+	}
+	rest, ok := bytes.CutPrefix(outer.TBS.Bytes, []byte{0xa0, 3, 2, 1, 2})
+	if !ok {
+		t.Fatal("not of version 3")
+	}
+	tbs, err := asn1.Marshal(asn1.RawValue{Tag: asn1.TagSequence, IsCompound: true, Bytes: append(version, rest...)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := sha256.Sum256(tbs)
+	sig, err := ca.Key.Sign(rand.Reader, digest[:], crypto.SHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	outer.TBS = asn1.RawValue{FullBytes: tbs}
+	outer.Signature = asn1.BitString{Bytes: sig, BitLength: 8 * len(sig)}
+	der, err := asn1.Marshal(outer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Certificate = append([][]byte{der}, c.Certificate[1:]...)
+	if c.Leaf, err = pkix.ParseCertificate(der); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// Certificates of version 1 and 2 have no extensions. crypto/x509 does not look at
+// those that are there all the same, so that neither name constraints nor critical
+// extensions would stop what they say.
+func TestOldVersions(t *testing.T) {
+	constrained := testCA.Intermediate("constrained", nil, func(c *x509.Certificate) {
+		c.PermittedEmailAddresses = []string{"partner.example"}
+	})
+	for _, tt := range []struct {
+		name    string
+		ca      *pkixtest.CA
+		version []byte
+		ok      bool
+	}{
+		{"3", testCA, []byte{0xa0, 3, 2, 1, 2}, true},
+		{"3, constrained", constrained, []byte{0xa0, 3, 2, 1, 2}, false},
+		{"2", testCA, []byte{0xa0, 3, 2, 1, 1}, false},
+		{"2, constrained", constrained, []byte{0xa0, 3, 2, 1, 1}, false},
+		{"1", testCA, nil, false},
+		{"1, constrained", constrained, nil, false},
+	} {
+		c := ofVersion(t, tt.ca.Issue(pkixtest.Template{Emails: []string{"alice@example.org"}}), tt.ca, tt.version...)
+		m := mechanism(t, bobCert, func(cfg *pkix.Config) { small(cfg); cfg.Credential = pkix.Unchecked(c, aliceText) })
+		r := (&run{initiator: m, acceptor: mechanism(t, bobCert, small)}).do(t)
+		if tt.ok {
+			r.good(t, aliceText, bobText)
+			continue
+		}
+		refusedCert(t, "version "+tt.name, r.acptErr)
+		if r.ac != nil {
+			t.Errorf("version %s: a context with %v", tt.name, r.ac.Info().Peer)
+		}
+	}
 }
 
 func TestParseCertificateTampered(t *testing.T) {

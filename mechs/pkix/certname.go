@@ -2,7 +2,6 @@ package pkix
 
 import (
 	"crypto/x509"
-	asn1x "encoding/asn1"
 	"encoding/hex"
 	"iter"
 	"slices"
@@ -36,7 +35,7 @@ func readNames(c *x509.Certificate) (n certNames, err error) {
 	if dn, ok := canonical("dn:" + distinguishedName(c.RawSubject)); ok {
 		n.dn = dn[len("dn:"):]
 	}
-	value := findExtension(c.Raw, oidSAN)
+	value := extension(c, idSAN)
 	if value == nil {
 		return n, nil
 	}
@@ -67,13 +66,6 @@ func readNames(c *x509.Certificate) (n certNames, err error) {
 		case tagURI.ContextSpecific():
 			add(&n.uris, "uri:", v)
 		}
-	}
-	// crypto/x509 reports a critical subjectAltName with nothing but an otherName
-	// as not understood. It is, here.
-	if len(n.upns) > 0 {
-		c.UnhandledCriticalExtensions = slices.DeleteFunc(c.UnhandledCriticalExtensions, func(id asn1x.ObjectIdentifier) bool {
-			return slices.Equal(id, []int{2, 5, 29, 17})
-		})
 	}
 	return n, nil
 }

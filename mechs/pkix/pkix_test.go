@@ -401,6 +401,25 @@ func TestConcurrent(t *testing.T) {
 	}
 }
 
+// A context's attributes may be read by many at once, also those of a certificate
+// whose only name is one that crypto/x509 does not understand.
+func TestAttributesConcurrently(t *testing.T) {
+	m := mechanism(t, testCA.Issue(pkixtest.Template{UPNs: []string{"u@CORP"}}), small)
+	r := (&run{initiator: m, acceptor: mechanism(t, bobCert, small)}).do(t)
+	r.good(t, "upn:u@CORP", bobText)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for kind, a := range r.ac.(gss.Attributed).PeerAttributes() {
+				if kind != "upn" || a.Display != "u@CORP" {
+					t.Error(kind, a.Display)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
 func TestSeveralCredentials(t *testing.T) {
 	other := credential(t, testCA.Issue(pkixtest.Template{DNS: []string{"other.example"}}))
 	only, err := other.As(gss.Service("http", "other.example"))
