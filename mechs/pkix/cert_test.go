@@ -372,9 +372,9 @@ func TestVerifyChain(t *testing.T) {
 func TestOCSP(t *testing.T) {
 	now := time.Now()
 	serial := bobCert.Leaf.SerialNumber
-	delegate := func(usages ...x509.ExtKeyUsage) (*x509.Certificate, crypto.Signer) {
+	delegate := func(a x509.SignatureAlgorithm, usages ...x509.ExtKeyUsage) (*x509.Certificate, crypto.Signer) {
 		c := testCA.Issue(pkixtest.Template{Subject: dn.Name{CommonName: "responder"}, KeyType: pkixtest.P256, NoEKUs: true,
-			Change: func(c *x509.Certificate) { c.ExtKeyUsage = usages }})
+			Change: func(c *x509.Certificate) { c.SignatureAlgorithm, c.ExtKeyUsage = a, usages }})
 		return c.Leaf, c.PrivateKey.(crypto.Signer)
 	}
 	staple := func(status int, from, until time.Time, responder *x509.Certificate, key crypto.Signer, serial *big.Int) []byte {
@@ -391,9 +391,34 @@ func TestOCSP(t *testing.T) {
 		return b
 	}
 	before, after := now.Add(-time.Hour), now.Add(time.Hour)
-	responder, responderKey := delegate(x509.ExtKeyUsageOCSPSigning)
-	someone, someoneKey := delegate(x509.ExtKeyUsageClientAuth)
+	responder, responderKey := delegate(0, x509.ExtKeyUsageOCSPSigning)
+	someone, someoneKey := delegate(0, x509.ExtKeyUsageClientAuth)
+	weak, weakKey := delegate(x509.ECDSAWithSHA1, x509.ExtKeyUsageOCSPSigning)
 	strangerCA := pkixtest.NewCA("test root")
+	sha1 := func(responder *x509.Certificate, key crypto.Signer) []byte {
+		r := ocsp.Response{Status: ocsp.Good, SerialNumber: serial, ThisUpdate: before, NextUpdate: after, SignatureAlgorithm: x509.ECDSAWithSHA1}
+		if responder != testCA.Certificate {
+			r.Certificate = responder
+		}
+		b, err := ocsp.CreateResponse(testCA.Certificate, responder, r, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	// What a responder of two CAs says of the other's certificate, which has the same
+	// number; nothing signs which of its own certificates comes along.
+	elsewhere, err := ocsp.CreateResponse(pkixtest.NewCA("other").Certificate, responder, ocsp.Response{
+		Status: ocsp.Good, SerialNumber: serial, ThisUpdate: before, NextUpdate: after, Certificate: responder}, responderKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameKey := pkixtest.NewCAWith("other name", testCA.Key)
+	reissued, err := ocsp.CreateResponse(sameKey.Certificate, sameKey.Certificate, ocsp.Response{
+		Status: ocsp.Good, SerialNumber: serial, ThisUpdate: before, NextUpdate: after}, testCA.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
 	good := staple(ocsp.Good, before, after, nil, nil, serial)
 	for _, tt := range []struct {
 		name   string
@@ -413,6 +438,11 @@ func TestOCSP(t *testing.T) {
 		{"of another certificate", staple(ocsp.Good, before, after, nil, nil, aliceCert.Leaf.SerialNumber), false},
 		{"garbage", []byte("garbage"), false},
 		{"forged", flip(good, 8*len(good)-100), false},
+		{"SHA-1", sha1(testCA.Certificate, testCA.Key), false},
+		{"SHA-1, by a delegate", sha1(responder, responderKey), false},
+		{"by a delegate with a SHA-1 certificate", staple(ocsp.Good, before, after, weak, weakKey, serial), false},
+		{"about another CA's certificate", elsewhere, false},
+		{"about another CA's certificate of the same key", reissued, false},
 	} {
 		c := bobCert
 		c.OCSPStaple = tt.staple

@@ -3,10 +3,7 @@ package pkix
 import (
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"time"
-
-	"golang.org/x/crypto/ocsp"
 
 	"github.com/gsseal/gss/oid"
 )
@@ -80,39 +77,6 @@ func permitted(chain []*x509.Certificate, usages []oid.OID) bool {
 		}
 	}
 	return false
-}
-
-// checkStaple checks the OCSP response (RFC 6960) that came with a chain: it must
-// be current, signed by the leaf's issuer or by a responder whom that issuer
-// certified for it, and say "good".
-func checkStaple(chain []*x509.Certificate, staple []byte, now time.Time) error {
-	if len(chain) < 2 {
-		return errors.New("pkix: OCSP response without an issuer")
-	}
-	r, err := ocsp.ParseResponseForCert(staple, chain[0], chain[1])
-	if err != nil {
-		return fmt.Errorf("pkix: OCSP response: %w", err)
-	}
-	if d := r.Certificate; d != nil && !d.Equal(chain[1]) {
-		// x/crypto has checked that the issuer signed it; RFC 6960 §4.2.2.2 wants more.
-		responder := false
-		for _, u := range d.ExtKeyUsage {
-			responder = responder || u == x509.ExtKeyUsageOCSPSigning
-		}
-		if !responder || now.Before(d.NotBefore) || now.After(d.NotAfter) {
-			return errors.New("pkix: OCSP response of somebody who may not give it")
-		}
-		if err := checkKey(d.PublicKey); err != nil {
-			return err
-		}
-	}
-	switch {
-	case now.Before(r.ThisUpdate) || r.NextUpdate.IsZero() || now.After(r.NextUpdate):
-		return errors.New("pkix: OCSP response is not current")
-	case r.Status != ocsp.Good:
-		return errors.New("pkix: certificate is revoked, or unknown to its issuer")
-	}
-	return nil
 }
 
 // expiry returns the earliest end of certificates, and of limit if it is not zero.
