@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	errBusy   = errors.New("pkix: too many handshakes are under way")
+	errBusy   = errors.New("pkix: too many handshakes are under way, and this was the oldest")
 	errCookie = errors.New("pkix: bad cookie")
 	errSuite  = errors.New("pkix: no suite in common")
 )
@@ -25,32 +25,32 @@ type acceptor struct {
 	creds   []*Credential
 
 	asked   *[sha256.Size]byte // fixed part of the M1 that was answered with MR
-	counted bool               // in m.halfOpen
+	slot    *slot              // in m.halfOpen, between M2 and M3
 	local   gss.Name
 	granted gss.Flags
 }
 
-// Close is gss.Handshake's. Without it a handshake that was answered and never
-// finished counts against Config.MaxHalfOpen for good.
+// Close is gss.Handshake's.
 func (h *acceptor) Close() error {
-	h.release()
+	h.alone()
 	return h.handshake.Close()
 }
 
-// Step is gss.Handshake's; see handshake.Step.
+// Step is gss.Handshake's; see handshake.Step. It is Unavailable if another
+// handshake took the place of this one.
 func (h *acceptor) Step(ctx context.Context, in []byte) ([]byte, gss.Context, error) {
-	out, sc, err := h.handshake.Step(ctx, in)
-	if h.next == nil {
-		h.release()
+	if !h.alone() {
+		h.handshake.Close()
+		return nil, nil, h.fail(gss.Unavailable, errBusy)
 	}
-	return out, sc, err
+	return h.handshake.Step(ctx, in)
 }
 
-func (h *acceptor) release() {
-	if h.counted {
-		h.counted = false
-		h.m.halfOpen.Add(-1)
-	}
+// alone leaves m.halfOpen, and reports whether nobody else has touched h's secrets.
+func (h *acceptor) alone() bool {
+	s := h.slot
+	h.slot = nil
+	return s == nil || h.m.halfOpen.take(s)
 }
 
 // first takes an M1.
@@ -80,7 +80,7 @@ func (h *acceptor) first(ctx context.Context, in []byte) ([]byte, gss.Context, e
 	if err := h.address(m.target); err != nil {
 		return refusal(codeSuiteOrTarget), nil, err
 	}
-	if m.share(s.id) == nil || h.m.halfOpen.Load() >= h.m.maxHalfOpen/2 {
+	if m.share(s.id) == nil || h.m.halfOpen.busy() {
 		cookie := h.m.newCookie(s, s.sum(inner), address)
 		fixed := fixedPart(m)
 		h.asked = &fixed
@@ -164,12 +164,6 @@ func (h *acceptor) answer(m *m1, s *suite, tr []byte) ([]byte, gss.Context, erro
 	if err := h.options.Check(info); err != nil {
 		return refusal(codeOther), nil, err
 	}
-	if h.m.halfOpen.Add(1) > h.m.maxHalfOpen {
-		h.m.halfOpen.Add(-1)
-		return refusal(codeOther), nil, h.fail(gss.Unavailable, errBusy)
-	}
-	h.counted = true
-
 	h.suite = s
 	share, secret, err := s.respond(m.share(s.id))
 	if err != nil {
@@ -186,6 +180,7 @@ func (h *acceptor) answer(m *m1, s *suite, tr []byte) ([]byte, gss.Context, erro
 		return refusal(codeOther), nil, err
 	}
 	h.next = h.last
+	h.slot = h.m.halfOpen.add(h.hs, h.th)
 	return frame(appendVec24(head, e)), nil, nil
 }
 

@@ -24,7 +24,7 @@ func Fork(h gss.Handshake) gss.Handshake {
 	case *acceptor:
 		c := *h
 		c.hs, c.th = bytes.Clone(h.hs), bytes.Clone(h.th)
-		c.counted = false
+		c.slot = nil
 		c.next = c.last
 		return &c
 	}
@@ -176,7 +176,7 @@ func ChangeM1(tok []byte, change func(suites []Suite, shares map[Suite][]byte, c
 }
 
 // HalfOpen returns how many handshakes m counts.
-func (m *Mechanism) HalfOpen() int64 { return m.halfOpen.Load() }
+func (m *Mechanism) HalfOpen() int { return m.halfOpen.slots.Len() }
 
 // CheckKey is checkKey.
 var CheckKey = checkKey

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -428,57 +429,114 @@ func TestHalfOpen(t *testing.T) {
 	ctx := context.Background()
 	a := mechanism(t, aliceCert, small)
 	b := mechanism(t, bobCert, func(c *pkix.Config) { small(c); c.MaxHalfOpen = 4 })
-	var open []gss.Handshake
-	start := func() (ih gss.Handshake, tok []byte) {
-		ih, _ = a.Initiate(bob, nil)
-		tok, _, _ = ih.Step(ctx, nil)
-		return ih, tok
-	}
-	for n := range 4 {
-		ih, m1 := start()
-		ah, _ := b.Accept(nil)
-		out, _, err := ah.Step(ctx, m1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		retry := len(out) < 200
-		if retry != (n >= 2) {
-			t.Errorf("handshake %d: retry %v", n, retry)
-		}
-		if retry {
-			again, _, err := ih.Step(ctx, out)
+	// start returns a handshake of b's that was answered, and what completes it.
+	start := func() (ah gss.Handshake, m3 []byte, retried bool) {
+		t.Helper()
+		ih, _ := a.Initiate(bob, nil)
+		ah, _ = b.Accept(nil)
+		tok, _, _ := ih.Step(ctx, nil)
+		for {
+			out, _, err := ah.Step(ctx, tok)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, _, err = ah.Step(ctx, again); err != nil {
+			var ic gss.Context
+			if tok, ic, err = ih.Step(ctx, out); err != nil {
 				t.Fatal(err)
+			} else if ic != nil {
+				return ah, tok, retried
 			}
+			retried = true
 		}
-		open = append(open, ah)
+	}
+	complete := func(h gss.Handshake, m3 []byte) error { _, _, err := h.Step(ctx, m3); return err }
+
+	first, m3, _ := start()
+	second, secondM3, _ := start()
+	if err := complete(second, secondM3); err != nil {
+		t.Fatal(err)
+	}
+	// They ask, and never return. Nobody closes anything.
+	for n := range 3 {
+		if _, _, retried := start(); retried != (n > 0) {
+			t.Errorf("handshake %d: retry %v", n, retried)
+		}
 	}
 	if b.HalfOpen() != 4 {
 		t.Error("half-open:", b.HalfOpen())
 	}
-	ih, m1 := start()
-	ah, _ := b.Accept(nil)
-	mr, _, _ := ah.Step(ctx, m1)
-	again, _, _ := ih.Step(ctx, mr)
-	if _, _, err := ah.Step(ctx, again); gss.MajorOf(err) != gss.Unavailable {
-		t.Error("over the limit:", err)
+	fork := pkix.Fork(first) // has secrets of its own
+	last, lastM3, _ := start()
+	if b.HalfOpen() != 4 {
+		t.Error("half-open, with one too many:", b.HalfOpen())
 	}
-	for i, h := range open {
-		if i%2 == 0 {
-			h.Step(ctx, []byte("garbage"))
-		}
+	if err := complete(first, m3); gss.MajorOf(err) != gss.Unavailable {
+		t.Error("the oldest:", err)
+	}
+	if err := complete(first, m3); gss.MajorOf(err) != gss.NoContext {
+		t.Error("the oldest again:", err)
+	}
+	if err := complete(fork, m3); err != nil {
+		t.Error("its M3 was bad anyway:", err)
+	}
+	if err := complete(last, lastM3); err != nil || b.HalfOpen() != 3 {
+		t.Error("the newest:", err, b.HalfOpen())
+	}
+	for range 20 {
+		(&run{initiator: a, acceptor: b}).do(t).good(t, aliceText, bobText)
+	}
+	if b.HalfOpen() != 3 {
+		t.Error("half-open after some were completed:", b.HalfOpen())
+	}
+	for range 3 {
+		h, _, _ := start()
+		h.Step(ctx, []byte("garbage"))
+		h.Close()
+		h, _, _ = start()
 		h.Close()
 		h.Close()
 	}
-	if b.HalfOpen() != 0 {
-		t.Error("half-open after all were closed:", b.HalfOpen())
+	if b.HalfOpen() > 3 {
+		t.Error("half-open after others were closed:", b.HalfOpen())
 	}
-	(&run{initiator: a, acceptor: b}).do(t).good(t, aliceText, bobText)
+}
+
+// Handshakes that put an end to each other while they are used and closed.
+func TestHalfOpenConcurrently(t *testing.T) {
+	ctx := context.Background()
+	a := mechanism(t, aliceCert, small)
+	b := mechanism(t, bobCert, func(c *pkix.Config) { small(c); c.MaxHalfOpen = 2 })
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			for n := range 10 {
+				ih, _ := a.Initiate(bob, nil)
+				ah, _ := b.Accept(nil)
+				tok, _, _ := ih.Step(ctx, nil)
+				for {
+					out, ac, err := ah.Step(ctx, tok)
+					if gss.MajorOf(err) == gss.Unavailable || ac != nil {
+						break
+					} else if err != nil {
+						t.Error(err)
+						break
+					}
+					if tok, _, err = ih.Step(ctx, out); err != nil {
+						t.Error(err)
+						break
+					}
+					if (g+n)%3 == 0 {
+						ah.Close()
+						break
+					}
+				}
+				ah.Close()
+			}
+		})
+	}
+	wg.Wait()
 	if b.HalfOpen() != 0 {
-		t.Error("half-open after one was completed:", b.HalfOpen())
+		t.Error("half-open:", b.HalfOpen())
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
-	"sync/atomic"
 	"time"
 
 	"github.com/gsseal/gss"
@@ -45,7 +44,8 @@ type Config struct {
 
 	// MaxHalfOpen is how many handshakes an acceptor may have answered and not
 	// heard of again; 0: 1024. Over half of it, initiators have to echo a cookie
-	// first, which costs them a round trip; at the limit they are refused.
+	// first, which costs them a round trip; at the limit each new one puts an end to
+	// the oldest.
 	MaxHalfOpen int
 
 	// PeerAddress, if not nil, finds the initiator's address in the context of an
@@ -66,8 +66,7 @@ type Mechanism struct {
 	verifyChain            func([]*x509.Certificate) error
 	suites                 []*suite
 	maxLifetime            time.Duration
-	maxHalfOpen            int64
-	halfOpen               atomic.Int64
+	halfOpen               halfOpen
 	peerAddress            func(context.Context) string
 	now                    func() time.Time
 	cookies                cookies
@@ -92,10 +91,10 @@ func New(c Config) (*Mechanism, error) {
 	m := &Mechanism{
 		roots: c.Roots.Clone(), cred: c.Credential, serverAuth: c.AllowServerAuth, clientAuth: c.AllowClientAuth,
 		anyTarget: c.AnyTarget, verifyChain: c.VerifyChain, suites: list, maxLifetime: c.MaxLifetime,
-		maxHalfOpen: int64(c.MaxHalfOpen), peerAddress: c.PeerAddress, now: c.Time,
+		halfOpen: halfOpen{max: c.MaxHalfOpen}, peerAddress: c.PeerAddress, now: c.Time,
 	}
-	if m.maxHalfOpen <= 0 {
-		m.maxHalfOpen = 1024
+	if m.halfOpen.max <= 0 {
+		m.halfOpen.max = 1024
 	}
 	if m.now == nil {
 		m.now = time.Now
