@@ -24,6 +24,7 @@ type MemoryOptions struct {
 // A wall clock that steps back across a restart makes it vouch for a time that
 // the process before it lived in, unless MemoryOptions.Since says otherwise.
 type Memory struct {
+	now   func() time.Time
 	since time.Time // wall clock only
 	max   int64
 	live  atomic.Int64 // entries in all shards, never above max
@@ -46,8 +47,10 @@ type shard struct {
 const purgeSome = 4
 
 // NewMemory returns an empty store.
-func NewMemory(o MemoryOptions) *Memory {
-	m := &Memory{since: time.Now().Round(0), max: int64(o.Entries)}
+func NewMemory(o MemoryOptions) *Memory { return newMemory(o, time.Now) }
+
+func newMemory(o MemoryOptions, now func() time.Time) *Memory {
+	m := &Memory{now: now, since: now().Round(0), max: int64(o.Entries)}
 	if m.max <= 0 {
 		m.max = 1 << 20
 	}

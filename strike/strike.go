@@ -21,6 +21,14 @@
 // the caller looked at the clock just before: it keeps the largest until that it
 // ever forgot, its floor, and until ≤ floor is ErrUnsure. The floor never
 // decreases. Looking up and inserting are one atomic step.
+//
+// # Which store
+//
+// [Memory] serves one process, and forgets when it ends. Package boltstore keeps a
+// file: across restarts, for one process or several on one host, or inside the
+// transactions of an application that keeps its own data in bbolt. Package
+// redisstore serves a fleet. Package striketest checks any other, and is how to
+// write one over an SQL database.
 package strike
 
 import (
@@ -41,8 +49,9 @@ type Store interface {
 	// is past until refuses without asking.
 	//
 	// Any error means: refuse. ErrSeen, ErrUnsure and ErrFull can be told apart
-	// with errors.Is; whatever else comes, ctx's error among it, means that the
-	// store is broken or slow. After such an error the key may or may not be struck.
+	// with errors.Is, and strike nothing. Whatever else comes, ctx's error, ErrBroken
+	// and ErrClosed among it, means that the store is slow, broken or gone: the key
+	// may or may not be struck.
 	Strike(ctx context.Context, key [32]byte, from, until time.Time) error
 }
 
@@ -55,4 +64,9 @@ var (
 	// ErrFull: the store holds as many live keys as it may. Nothing live is ever
 	// forgotten to make room.
 	ErrFull = errors.New("strike: full")
+	// ErrBroken: what the store keeps its keys in does not work, or cannot be
+	// trusted. It wraps the cause, syscall.ENOSPC for example.
+	ErrBroken = errors.New("strike: store is broken")
+	// ErrClosed: the store was closed.
+	ErrClosed = errors.New("strike: store is closed")
 )

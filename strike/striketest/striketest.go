@@ -7,7 +7,10 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"io"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,8 +18,10 @@ import (
 )
 
 // Run runs the suite. open returns a new, empty store, complete since then, with
-// room for a few thousand keys; it registers what cleans up with t.Cleanup. The
-// suite uses the real clock and takes under a second.
+// room for a few thousand keys; it registers what cleans up with t.Cleanup. If the
+// store is an io.Closer it is closed, too, and has to leave no goroutine behind.
+// The suite uses the real clock, and takes a second and as long as the store needs
+// for 64,000 strikes, of which 1,000 win.
 func Run(t *testing.T, open func(t *testing.T) strike.Store) {
 	for _, c := range []struct {
 		name string
@@ -27,8 +32,11 @@ func Run(t *testing.T, open func(t *testing.T) strike.Store) {
 		{"FromBeforeSince", fromBeforeSince},
 		{"NeverAgainAfterUntil", neverAgainAfterUntil},
 		{"LongExpired", longExpired},
+		{"FarTimes", farTimes},
 		{"Race", race},
 		{"DoneContext", doneContext},
+		{"CancelWhileWaiting", cancelWhileWaiting},
+		{"Close", closed},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, open(t)) })
 	}
@@ -65,21 +73,25 @@ func everyBitCounts(t *testing.T, s strike.Store) {
 	if err := s.Strike(t.Context(), k, now, now.Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
+	var wg sync.WaitGroup
 	for bit := range 256 {
-		f := k
-		f[bit/8] ^= 1 << (bit % 8)
-		if err := s.Strike(t.Context(), f, now, now.Add(time.Hour)); err != nil {
-			t.Errorf("with bit %d flipped: %v", bit, err)
-		}
+		wg.Go(func() {
+			f := k
+			f[bit/8] ^= 1 << (bit % 8)
+			if err := s.Strike(t.Context(), f, now, now.Add(time.Hour)); err != nil {
+				t.Errorf("with bit %d flipped: %v", bit, err)
+			}
+		})
 	}
+	wg.Wait()
 }
 
 func fromBeforeSince(t *testing.T, s strike.Store) {
 	now := time.Now()
 	k := key(t, 0)
-	for range 2 {
-		if err := s.Strike(t.Context(), k, now.Add(-time.Hour), now.Add(time.Hour)); !errors.Is(err, strike.ErrUnsure) {
-			t.Fatalf("from an hour before the store: %v, want ErrUnsure", err)
+	for _, from := range []time.Time{now.Add(-time.Hour), now.Add(-time.Hour), {}, time.Unix(0, 0)} {
+		if err := s.Strike(t.Context(), k, from, now.Add(time.Hour)); !errors.Is(err, strike.ErrUnsure) {
+			t.Fatalf("from %v: %v, want ErrUnsure", from, err)
 		}
 	}
 	if err := s.Strike(t.Context(), k, now, now.Add(time.Hour)); err != nil {
@@ -99,11 +111,17 @@ func neverAgainAfterUntil(t *testing.T, s strike.Store) {
 		}
 	}
 	time.Sleep(time.Until(until(keys)) + 5*time.Millisecond)
-	for n := keys; n < 500; n++ {
-		if err := s.Strike(t.Context(), key(t, n), now, now.Add(time.Hour)); err != nil {
-			t.Fatalf("key %d: %v", n, err)
-		}
+	var wg sync.WaitGroup
+	for g := range 16 {
+		wg.Go(func() {
+			for n := keys + g; n < 500; n += 16 {
+				if err := s.Strike(t.Context(), key(t, n), now, now.Add(time.Hour)); err != nil {
+					t.Errorf("key %d: %v", n, err)
+				}
+			}
+		})
 	}
+	wg.Wait()
 	for n := range keys {
 		if err := s.Strike(t.Context(), key(t, n), now, until(n)); !errors.Is(err, strike.ErrSeen) && !errors.Is(err, strike.ErrUnsure) {
 			t.Errorf("key %d after its time: %v, want ErrSeen or ErrUnsure", n, err)
@@ -126,33 +144,56 @@ func longExpired(t *testing.T, s strike.Store) {
 	}
 }
 
-func race(t *testing.T, s strike.Store) {
-	const racers, rounds = 64, 40
+// farTimes: what the store cannot represent it must not mistake for something else.
+func farTimes(t *testing.T, s strike.Store) {
 	now := time.Now()
-	var nils, others [rounds]int
-	var mu sync.Mutex
+	for n, until := range []time.Time{
+		time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC),
+		time.Date(2300, 1, 1, 0, 0, 0, 0, time.UTC),
+		time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC),
+		time.Date(60000, 1, 1, 0, 0, 0, 0, time.UTC),
+	} {
+		if err := s.Strike(t.Context(), key(t, n), now, until); err != nil {
+			t.Errorf("until %v: %v", until, err)
+		}
+		if err := s.Strike(t.Context(), key(t, n), now, until); !errors.Is(err, strike.ErrSeen) {
+			t.Errorf("until %v, again: %v", until, err)
+		}
+	}
+	// Nothing of this may have moved the floor.
+	if err := s.Strike(t.Context(), key(t, 100), now, now.Add(time.Hour)); err != nil {
+		t.Errorf("afterwards: %v", err)
+	}
+}
+
+// race lets 64 goroutines strike the same key, 1,000 times.
+func race(t *testing.T, s strike.Store) {
+	const racers, rounds = 64, 1000
+	now := time.Now()
+	var nils, others [rounds]atomic.Int32
+	var start [rounds]sync.WaitGroup
+	for n := range start {
+		start[n].Add(racers)
+	}
 	var wg sync.WaitGroup
-	start := make(chan struct{})
 	for range racers {
 		wg.Go(func() {
-			<-start
 			for n := range rounds {
-				err := s.Strike(t.Context(), key(t, n), now, now.Add(time.Hour))
-				mu.Lock()
-				if err == nil {
-					nils[n]++
-				} else if !errors.Is(err, strike.ErrSeen) {
-					others[n]++
+				start[n].Done()
+				start[n].Wait()
+				switch err := s.Strike(t.Context(), key(t, n), now, now.Add(time.Hour)); {
+				case err == nil:
+					nils[n].Add(1)
+				case !errors.Is(err, strike.ErrSeen):
+					others[n].Add(1)
 				}
-				mu.Unlock()
 			}
 		})
 	}
-	close(start)
 	wg.Wait()
 	for n := range rounds {
-		if nils[n] != 1 || others[n] != 0 {
-			t.Errorf("round %d: %d goroutines were first, %d got something else than ErrSeen", n, nils[n], others[n])
+		if nils[n].Load() != 1 || others[n].Load() != 0 {
+			t.Errorf("round %d: %d goroutines were first, %d got something else than ErrSeen", n, nils[n].Load(), others[n].Load())
 		}
 	}
 }
@@ -164,5 +205,81 @@ func doneContext(t *testing.T, s strike.Store) {
 	if s.Strike(ctx, key(t, 0), now, now.Add(time.Hour)) == nil &&
 		!errors.Is(s.Strike(t.Context(), key(t, 0), now, now.Add(time.Hour)), strike.ErrSeen) {
 		t.Error("admitted twice: once with a cancelled context")
+	}
+}
+
+// cancelWhileWaiting cancels some of many strikes in flight: whatever they
+// answered, no key is admitted twice.
+func cancelWhileWaiting(t *testing.T, s strike.Store) {
+	now := time.Now()
+	const keys = 100
+	var wg sync.WaitGroup
+	for n := range keys {
+		wg.Go(func() {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			time.AfterFunc(time.Duration(n)*50*time.Microsecond, cancel)
+			first := s.Strike(ctx, key(t, n), now, now.Add(time.Hour))
+			second := s.Strike(t.Context(), key(t, n), now, now.Add(time.Hour))
+			if first == nil && second == nil {
+				t.Errorf("key %d admitted twice", n)
+			}
+			if first != nil && !errors.Is(first, context.Canceled) {
+				t.Errorf("key %d: %v, want context.Canceled", n, first)
+			}
+			if second != nil && !errors.Is(second, strike.ErrSeen) {
+				t.Errorf("key %d, not cancelled: %v", n, second)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// closed closes a store that can be closed, while it is used.
+func closed(t *testing.T, s strike.Store) {
+	c, ok := s.(io.Closer)
+	if !ok {
+		return
+	}
+	now := time.Now()
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			for n := 0; ; n++ {
+				if err := s.Strike(t.Context(), key(t, n*8+g), now, now.Add(time.Hour)); err != nil {
+					if !errors.Is(err, strike.ErrClosed) {
+						t.Errorf("while it is closed: %v, want ErrClosed", err)
+					}
+					return
+				}
+			}
+		})
+	}
+	time.Sleep(10 * time.Millisecond)
+	for range 2 {
+		if err := c.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	}
+	wg.Wait()
+	if err := s.Strike(t.Context(), key(t, -1), now, now.Add(time.Hour)); !errors.Is(err, strike.ErrClosed) {
+		t.Errorf("after Close: %v, want ErrClosed", err)
+	}
+	noGoroutineOf(t, s)
+}
+
+// noGoroutineOf waits until no goroutine runs a method of the store.
+func noGoroutineOf(t *testing.T, s strike.Store) {
+	deadline := time.Now().Add(5 * time.Second)
+	for {
+		stacks := make([]byte, 1<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		if left := methodsIn(stacks, s); left == "" {
+			return
+		} else if time.Now().After(deadline) {
+			t.Errorf("a goroutine is left:\n%s", left)
+			return
+		}
+		time.Sleep(time.Millisecond)
 	}
 }

@@ -1,0 +1,4 @@
+package strike
+
+// NewMemoryAt is NewMemory with a clock.
+var NewMemoryAt = newMemory
