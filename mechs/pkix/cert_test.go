@@ -170,6 +170,12 @@ func TestBadCertificates(t *testing.T) {
 		{"an intermediate that is no CA", inter(func(c *x509.Certificate) { c.IsCA = false; c.KeyUsage = x509.KeyUsageDigitalSignature }), nil},
 		{"an intermediate for TLS only", inter(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }), nil},
 		{"names that the intermediate may not give", inter(func(c *x509.Certificate) { c.PermittedDNSDomains = []string{"y.example"} }), nil},
+		{"a wildcard over a name that the intermediate may not give", testCA.Intermediate("i", nil, func(c *x509.Certificate) {
+			c.ExcludedDNSDomains = []string{"x.example"}
+		}).Issue(pkixtest.Template{DNS: []string{"*.example"}}), nil},
+		{"a constraint that nobody understands", inter(func(c *x509.Certificate) { // directoryName, excluded: all
+			c.ExtraExtensions = []dn.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 30}, Critical: true, Value: []byte{0x30, 8, 0xa1, 6, 0x30, 4, 0xa4, 2, 0x30, 0}}}
+		}), nil},
 		{"a chain of nine", long, nil},
 		{"garbage in the chain", garbage, nil},
 		{"octets behind the certificate", trailing, nil},

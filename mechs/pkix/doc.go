@@ -67,6 +67,11 @@
 // service there. A certificate has to say that it is for this: see
 // Config.AllowServerAuth.
 //
+// The name constraints of CAs that crypto/x509 knows are those on hosts, mail
+// addresses, URIs and IP addresses; a critical one of another kind is refused. So no
+// CA is limited in the upn and dn names that it gives: who trusts CAs with
+// constraints believes such names of none of them, or checks in Config.VerifyChain.
+//
 // An OCSP response that a peer sends must be good; that none comes is no error, and
 // revocation lists are up to Config.VerifyChain.
 //
