@@ -1,9 +1,6 @@
 #!/usr/bin/env python3
-"""Writes the vectors beside it: messages, grants, presentations and states of package seal,
-made without any of its code. Needs the package "cryptography"."""
-import hashlib, hmac, json, math, os, struct
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+"""Writes the states in the folder beside it, made without any code of package seal."""
+import hashlib, hmac, json, os, struct
 
 KRB5 = bytes.fromhex("06092a864886f712010202")
 PKIX = bytes.fromhex("0615" "69debcb2e3d7cd829785bbefbde3dfccbef34b" "0101")
@@ -19,20 +16,6 @@ def expand(prk, info, n):
         t = mac(prk, t, info, bytes([i]))
         out, i = out + t, i + 1
     return out[:n]
-
-
-def block(key, b):
-    e = Cipher(algorithms.AES(key), modes.ECB()).encryptor()
-    return e.update(b) + e.finalize()
-
-
-def gcm(key, aad, p): return AESGCM(key).encrypt(bytes(12), p, aad or None)
-
-
-def padme(n):
-    e = math.floor(math.log2(n))
-    m = (1 << (e - math.floor(math.log2(e)) - 1)) - 1
-    return (n + m) & ~m
 
 
 def export(oid, text):
@@ -64,66 +47,6 @@ class Keys:
 
 
 def vec16(b): return struct.pack(">H", len(b)) + b
-
-
-def case(name, d="i2a", oid=KRB5, ends=("alice@EXAMPLE.ORG", "host/bob@EXAMPLE.ORG"), n=0, ms=1790964000000 + 1234567,
-         life=3600000, flags=0, relay=None, body=b"", data=b"", mode=None, binding=None, payload=b""):
-    root = H(name.encode(), b"1") + H(name.encode(), b"2")
-    frm, to = export(oid, ends[0]), export(oid, ends[1])
-    k, e, salt = Keys(root, oid, d), ms // 3600000, H(name.encode(), b"salt")[:9]
-    size = padme(max(256, 160 + len(body)))
-    T = block(k.tag, struct.pack(">Q", n) + bytes(8))
-    U = block(k.hdr, struct.pack(">I", e)[1:] + struct.pack(">I", size) + salt)
-    v = dict(root=root.hex(), oid=oid.hex(), direction=d, originator=frm.hex(), recipient=to.hex(), n=n, sealedAt=ms,
-             lifetime=life, flags=flags, salt=salt.hex(), body=body.hex(), data=data.hex())
-    krelay = bytes(32)
-    if mode == "derived":
-        rroot = H(name.encode(), b"3") + H(name.encode(), b"4")
-        kr = Keys(rroot, PKIX, "a2i")
-        krelay = expand(kr.epoch(e), b"relay" + T + U + H(frm) + H(to) + struct.pack(">Q", ms + life), 32)
-        v.update(relayRoot=rroot.hex(), relayOID=PKIX.hex(), relayDirection="a2i", relayKey=krelay.hex())
-    elif mode == "carried":
-        krelay = H(name.encode(), b"krelay")
-        v.update(relayKey=krelay.hex())
-    if mode:
-        flags |= 4
-    hrelay = bytes(32)
-    if relay:
-        flags |= 2
-        hrelay = H(export(*relay))
-        v.update(relay=export(*relay).hex())
-    v.update(flags=flags)
-    p = bytes([1, flags, 0, 0]) + struct.pack(">IQQQ", len(body), n, ms, ms + life) + H(frm) + H(to) + hrelay + krelay + body
-    kc = expand(k.epoch(e), b"msg" + T + U, 64)
-    sealed = T + U + kc[32:] + gcm(kc[:32], data, p + bytes(size - len(p)))
-    v.update(sealed=sealed.hex())
-    if mode:
-        carried = krelay if mode == "carried" else b""
-        g = (bytes([1, mode == "carried"]) + struct.pack(">I", e)[1:] + struct.pack(">Q", ms + life) + bytes([len(carried)]) + carried
-             + vec16(frm) + vec16(to) + struct.pack(">I", len(sealed)) + sealed)
-        kind, value = binding
-        b = {"context": b"\x01" + value, "bindings": b"\x02" + H(value), "unbound": bytes(33)}[kind]
-        r = H(name.encode(), b"r")[:16]
-        q = struct.pack(">QI", ms + 1000, len(payload)) + payload
-        q += bytes(padme(max(64, len(q))) - len(q))
-        proof = r + gcm(expand(krelay, b"proof" + r + H(sealed) + b, 32), b"", q)
-        v.update(grant=g.hex(), binding=kind, bindingValue=value.hex(), payload=payload.hex(), proof=proof.hex())
-    with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), name + ".json"), "w") as f:
-        json.dump(v, f, indent=1)
-        f.write("\n")
-
-
-case("plain-i2a", body=b"hello")
-case("plain-a2i", d="a2i", body=b"hello", n=1)
-case("empty", body=b"", n=2**32 - 1)
-case("lane", n=0xdeadbeef00000007, body=b"x" * 96)
-case("long", body=bytes(i % 251 for i in range(3000)), data=b"associated data", life=604800000)
-case("pkix", oid=PKIX, ends=("mail:alice@example.org", "svc:host@bob.example.org"), body=b"x" * 97, flags=1, ms=1790963999999)
-case("relay-name", relay=(PKIX, "mail:carol@example.org"), body=b"through Carol", flags=1)
-case("relay-key-context", mode="derived", body=b"by key", binding=("context", H(b"prf")), payload=b"payload")
-case("relay-key-bindings", mode="derived", body=b"by key", flags=1, binding=("bindings", b"tls-exporter:12345"), payload=b"p" * 100,
-     relay=(KRB5, "carol@EXAMPLE.ORG"))
-case("relay-key-carried", mode="carried", d="a2i", body=b"by key", binding=("unbound", b""))
 
 
 SKEW, HOUR, DAY = 300_000, 3_600_000, 86_400_000
