@@ -3,6 +3,7 @@ package conformance
 import (
 	"bytes"
 	"fmt"
+	"math"
 
 	"github.com/gsseal/gss"
 )
@@ -79,7 +80,7 @@ func prfLimits(r *recorder) {
 	for _, sc := range []gss.Context{p.i, p.a} {
 		for what, c := range map[string]struct{ in, n int }{
 			"an input over the limit": {gss.MaxPRF + 1, 16}, "a length over the limit": {1, gss.MaxPRF + 1},
-			"a huge length": {1, 1 << 40}, "a negative length": {1, -1}, "both over": {1 << 20, 1 << 20},
+			"a huge length": {1, math.MaxInt}, "a negative length": {1, -1}, "both over": {1 << 20, 1 << 20},
 		} {
 			out, err := sc.PRF(gss.PRFFull, make([]byte, c.in), c.n)
 			r.refused(err, "PRF with "+what, gss.Failure)
