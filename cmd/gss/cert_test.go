@@ -26,7 +26,7 @@ func TestCertWithServer(t *testing.T) {
 			server, port := startServer(t, env, append(flags("localhost"), "host@localhost")...)
 			client := append([]string{"client", "--port", strconv.Itoa(port), "localhost", "host@localhost", "hello"}, flags("user@example.org")...)
 			for _, x := range exchanges {
-				out, err := gssExec(t, env, append(client, x.ours...)...)
+				out, err := gssEnv(t, env, append(client, x.ours...)...)
 				if err != nil || strings.Count(out, "Signature verified.") != x.verified {
 					t.Fatalf("%s: %v\n%s\nserver:\n%s", x.name, err, out, server.output())
 				}

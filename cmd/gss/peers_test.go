@@ -83,7 +83,7 @@ func TestClientWithMIT(t *testing.T) {
 		for _, x := range exchanges {
 			port, tokens := eavesdrop(t, server)
 			args := append([]string{"client", "--port", strconv.Itoa(port), "--mech", "krb5", "localhost", "host@localhost", "hello " + x.name}, x.ours...)
-			out, err := gssExec(t, env, args...)
+			out, err := gssEnv(t, env, args...)
 			if err != nil || strings.Count(out, "Signature verified.") != x.verified || strings.Contains(out, "Response received.") != (x.verified == 0) {
 				t.Fatalf("%s: %v\n%s\nserver:\n%s", x.name, err, out, log())
 			}
@@ -162,7 +162,7 @@ func TestClientWithServer(t *testing.T) {
 			server, port := startServer(t, env, "host@localhost")
 			for _, x := range exchanges {
 				args := append([]string{"client", "--port", strconv.Itoa(port), "localhost", "host", "hello " + x.name}, x.ours...)
-				if out, err := gssExec(t, env, args...); err != nil || strings.Count(out, "Signature verified.") != x.verified {
+				if out, err := gssEnv(t, env, args...); err != nil || strings.Count(out, "Signature verified.") != x.verified {
 					t.Fatalf("%s: %v\n%s\nserver:\n%s", x.name, err, out, server.output())
 				}
 			}
@@ -170,10 +170,10 @@ func TestClientWithServer(t *testing.T) {
 			if err := os.WriteFile(file, bytes.Repeat([]byte("0123456789abcdef"), 1<<16), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if out, err := gssExec(t, env, "client", "-f", "--port", strconv.Itoa(port), "localhost", "host", file); err != nil || !strings.Contains(out, "Signature verified.") {
+			if out, err := gssEnv(t, env, "client", "-f", "--port", strconv.Itoa(port), "localhost", "host", file); err != nil || !strings.Contains(out, "Signature verified.") {
 				t.Errorf("a file: %v\n%s", err, out)
 			}
-			if out, err := gssExec(t, env, "client", "--port", strconv.Itoa(port), "localhost", "nobody@localhost", "x"); err == nil || !strings.Contains(out, "gss client: ") {
+			if out, err := gssEnv(t, env, "client", "--port", strconv.Itoa(port), "localhost", "nobody@localhost", "x"); err == nil || !strings.Contains(out, "gss client: ") {
 				t.Errorf("an unknown service: %v\n%s", err, out)
 			}
 		})
