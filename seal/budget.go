@@ -6,12 +6,14 @@ import (
 	"github.com/gsseal/gss"
 )
 
-// A budget bounds the scans: how many inversions of a tag all, one relay, and all
-// who are not authenticated may cause per second. A scan is admitted whole as long
-// as its buckets are not in debt, so that one larger than a bucket is possible,
-// and paid for afterwards.
+// A budget bounds the scans: how many inversions of a tag all relays, one relay, and
+// all who are not authenticated may cause per second. What the last cause does not
+// count among the relays', so that their garbage keeps nobody else from a scan. A scan
+// is admitted whole as long as its buckets are not in debt, so that one larger than a
+// bucket is possible, and paid for afterwards.
 type budget struct {
-	rate int64 // of all, per second; everybody gets 1/share of it
+	rate int64 // of all relays, per second
+	each int64 // of everybody
 
 	mu     sync.Mutex
 	all    bucket
@@ -31,7 +33,8 @@ type bucket struct {
 }
 
 func newBudget(rate, now int64) *budget {
-	return &budget{rate: rate, all: bucket{rate * 1000, now}, nobody: bucket{rate / share * 1000, now}, relays: map[gss.Name]*bucket{}}
+	each := max(rate/share, 1)
+	return &budget{rate: rate, each: each, all: bucket{rate * 1000, now}, nobody: bucket{each * 1000, now}, relays: map[gss.Name]*bucket{}}
 }
 
 // fill adds what rate gave since the last time.
@@ -50,21 +53,25 @@ func (b *budget) take(relay gss.Name, n, now int64) bool {
 	defer b.mu.Unlock()
 	own := b.of(relay, now)
 	b.all.fill(b.rate, now)
-	own.fill(b.rate/share, now)
-	if b.all.tokens <= 0 || own.tokens <= 0 {
+	own.fill(b.each, now)
+	if own.tokens <= 0 || own != &b.nobody && b.all.tokens <= 0 {
 		return false
 	}
-	b.all.tokens -= n * 1000
-	own.tokens -= n * 1000
+	if own.tokens -= n * 1000; own != &b.nobody {
+		b.all.tokens -= n * 1000
+	}
 	return true
 }
 
-// giveBack returns what was paid and not used.
-func (b *budget) giveBack(relay gss.Name, n, now int64) {
+// pay pays for n more inversions of a scan that was admitted, or, if n is negative,
+// gives back what it did not use.
+func (b *budget) pay(relay gss.Name, n, now int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.all.tokens += n * 1000
-	b.of(relay, now).tokens += n * 1000
+	own := b.of(relay, now)
+	if own.tokens -= n * 1000; own != &b.nobody {
+		b.all.tokens -= n * 1000
+	}
 }
 
 func (b *budget) of(relay gss.Name, now int64) *bucket {
@@ -76,7 +83,7 @@ func (b *budget) of(relay gss.Name, now int64) *bucket {
 	}
 	if len(b.relays) >= maxRelays {
 		for name, own := range b.relays {
-			if own.fill(b.rate/share, now); own.tokens == b.rate/share*1000 {
+			if own.fill(b.each, now); own.tokens >= b.each*1000 {
 				delete(b.relays, name) // as good as new
 			}
 		}
@@ -84,10 +91,15 @@ func (b *budget) of(relay gss.Name, now int64) *bucket {
 			return &b.nobody
 		}
 	}
-	own := &bucket{b.rate / share * 1000, now}
+	own := &bucket{b.each * 1000, now}
 	b.relays[relay] = own
 	return own
 }
+
+// quotas count what a context's originator has struck. Proofs are counted apart: a
+// relay makes as many as it likes, and shall not use up what its originator may send
+// by others.
+type quotas struct{ messages, proofs quota }
 
 // A quota counts live strikes per hour of their until, rounded up.
 type quota struct {

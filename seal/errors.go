@@ -47,6 +47,7 @@ var (
 	errHeader    = errors.New("seal: authentic but malformed")
 	errNames     = errors.New("seal: names are not those of the context")
 	errRemoved   = errors.New("seal: context removed meanwhile")
+	errData      = errors.New("seal: an introduction has no Data")
 	errGrant     = errors.New("seal: malformed grant")
 	errBinding   = errors.New("seal: one of a context, channel bindings and Unbound has to be given")
 )

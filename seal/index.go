@@ -6,7 +6,7 @@ import (
 )
 
 // An index finds contexts by the first 8 octets of the tags that they expect. It
-// is a flat table with linear probing, 16 octets an entry; at most three of four
+// is a flat table with linear probing, 12 octets an entry; at most three of four
 // are in use. Tags are uniform to all but those who have their key; the random
 // multiplier keeps those from choosing where theirs come to lie.
 type index struct {
@@ -16,11 +16,13 @@ type index struct {
 	mul     uint64
 }
 
-// An entry is empty if its id is zero.
-type entry struct {
-	tag uint64
-	id  uint32
-}
+// An entry is a tag, in halves so that there is no padding, and whose it is. It is
+// empty if its id is zero.
+type entry struct{ hi, lo, id uint32 }
+
+func newEntry(tag uint64, id uint32) entry { return entry{uint32(tag >> 32), uint32(tag), id} }
+
+func (e entry) tag() uint64 { return uint64(e.hi)<<32 | uint64(e.lo) }
 
 const minIndex = 64 // entries; 64 - 6 = 58
 
@@ -42,14 +44,14 @@ func (x *index) add(tag uint64, id uint32) {
 	for x.entries[i].id != 0 {
 		i = x.next(i)
 	}
-	x.entries[i] = entry{tag, id}
+	x.entries[i] = newEntry(tag, id)
 	x.used++
 }
 
 // remove takes out tag for id, if it is there.
 func (x *index) remove(tag uint64, id uint32) {
 	i := x.place(tag)
-	for x.entries[i] != (entry{tag, id}) {
+	for e := newEntry(tag, id); x.entries[i] != e; {
 		if x.entries[i].id == 0 {
 			return
 		}
@@ -57,7 +59,7 @@ func (x *index) remove(tag uint64, id uint32) {
 	}
 	// Close the gap with what could not lie where it wanted because of it.
 	for j := x.next(i); x.entries[j].id != 0; j = x.next(j) {
-		home := x.place(x.entries[j].tag)
+		home := x.place(x.entries[j].tag())
 		if (j-home)&(len(x.entries)-1) >= (j-i)&(len(x.entries)-1) {
 			x.entries[i] = x.entries[j]
 			i = j
@@ -73,7 +75,7 @@ func (x *index) remove(tag uint64, id uint32) {
 // find appends to ids those that expect tag.
 func (x *index) find(ids []uint32, tag uint64) []uint32 {
 	for i := x.place(tag); x.entries[i].id != 0; i = x.next(i) {
-		if x.entries[i].tag == tag {
+		if x.entries[i].tag() == tag {
 			ids = append(ids, x.entries[i].id)
 		}
 	}
@@ -85,7 +87,7 @@ func (x *index) resize(n int, shift uint8) {
 	x.entries, x.shift, x.used = make([]entry, n), shift, 0
 	for _, e := range old {
 		if e.id != 0 {
-			x.add(e.tag, e.id)
+			x.add(e.tag(), e.id)
 		}
 	}
 }

@@ -15,11 +15,15 @@ import (
 const labelGrant = "gss reauth 1 grant"
 
 // Introduce is Grant of an introduction: one-time, by relay key and by name, so that
-// o.Relay has to be given. body reaches the recipient's application with the
-// introduced context. Errors: those of Grant; BadName without o.Relay.
+// o.Relay has to be given, and o.Data cannot be: nobody could give it again. body
+// reaches the recipient's application with the introduced context. Errors: those of
+// Grant; BadName without o.Relay; Failure with o.Data.
 func (s *Sender) Introduce(dst, body []byte, via *Sender, o *Options) ([]byte, error) {
 	if o == nil || o.Relay.IsZero() {
 		return dst, fail("Seal", s.mech, gss.BadName, ErrRelay)
+	}
+	if len(o.Data) > 0 {
+		return dst, fail("Seal", s.mech, gss.Failure, errData)
 	}
 	return s.grant(dst, body, via, o, OneTime|Introduction)
 }
@@ -66,7 +70,7 @@ func (r *Recipient) Redeem(ctx context.Context, sealed []byte, admit func(key []
 	if err := admit(key[:], u.h.relay, k.from, k.to, time.UnixMilli(min(u.until, k.expiry))); err != nil {
 		return nil, err
 	}
-	if err := u.strikeOne(ctx, u.strikeKey(), u.h.sealedAt-skewMS, u.h.notAfter+skewMS); err != nil {
+	if err := u.strikeOne(ctx, &u.struck().messages, u.strikeKey(), u.h.sealedAt-skewMS, u.h.notAfter+skewMS); err != nil {
 		return nil, err
 	}
 	return append([]byte{}, p[headerSize:headerSize+int(u.h.body)]...), nil

@@ -192,27 +192,33 @@ func (r *Recipient) expected(dst []*Source, tag uint64) (_ []*Source, seen bool)
 // scan inverts T under all contexts, or those that o wants.
 func (r *Recipient) scan(ctx context.Context, t []byte, o *UnsealOptions, relay gss.Name, now int64) (*Source, error) {
 	var some [256]*Source
-	left := int64(0)
-	if o.From.IsZero() {
-		left = int64(r.Len())
-	} else {
-		for first := 0; ; first += len(some) {
-			n, more := r.some(some[:], first, o)
-			left += int64(n)
-			if !more {
-				break
+	left := int64(r.Len())
+	var from uint32
+	admitted := false
+	if !o.From.IsZero() {
+		h, err := hashName(o.From)
+		if err != nil {
+			return nil, nil
+		}
+		if n := r.slots() / skipping; n > 0 {
+			if admitted = r.budget.take(relay, n, now); !admitted {
+				return nil, ErrBusy
 			}
 		}
+		from = nameHash(&h)
+		left = r.named(from)
 	}
 	if left == 0 {
 		return nil, nil
 	}
-	if !r.budget.take(relay, left, now) {
+	if admitted {
+		r.budget.pay(relay, left, now)
+	} else if !r.budget.take(relay, left, now) {
 		return nil, ErrBusy
 	}
 	defer func() {
 		if left > 0 { // less if contexts came meanwhile
-			r.budget.giveBack(relay, left, now)
+			r.budget.pay(relay, -left, now)
 		}
 	}()
 	b := make([]byte, 16)
@@ -220,7 +226,7 @@ func (r *Recipient) scan(ctx context.Context, t []byte, o *UnsealOptions, relay 
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		n, more := r.some(some[:], first, o)
+		n, more := r.some(some[:], first, o, from)
 		for _, s := range some[:n] {
 			left--
 			if s.inverts(t, b) {
@@ -233,19 +239,49 @@ func (r *Recipient) scan(ctx context.Context, t []byte, o *UnsealOptions, relay 
 	}
 }
 
-// some puts into dst those contexts that o wants of the len(dst) from first on.
-func (r *Recipient) some(dst []*Source, first int, o *UnsealOptions) (n int, more bool) {
+// some puts into dst those contexts that o wants of the len(dst) from first on; from
+// is nameHash of o.From, if there is one.
+func (r *Recipient) some(dst []*Source, first int, o *UnsealOptions, from uint32) (n int, more bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	last := min(first+len(dst), len(r.sources))
-	for _, s := range r.sources[min(first, last):last] {
-		if s != nil && o.from(s) {
+	for i := min(first, last); i < last; i++ {
+		if !o.From.IsZero() && r.names[i] != from {
+			continue
+		}
+		if s := r.sources[i]; s != nil && o.from(s) {
 			dst[n] = s
 			n++
 		}
 	}
 	return n, last < len(r.sources)
 }
+
+// skipping is how many contexts can be skipped by nameHash in the time of an inversion.
+const skipping = 256
+
+// slots returns how many contexts a search by name looks at, free places included.
+func (r *Recipient) slots() int64 {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return int64(len(r.names))
+}
+
+// named returns how many contexts have an originator with this nameHash.
+func (r *Recipient) named(from uint32) (n int64) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	for i, h := range r.names {
+		if h == from && r.sources[i] != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// nameHash abridges hN(name), so that a search by name looks at four octets of each
+// context, side by side.
+func nameHash(h *[32]byte) uint32 { return binary.BigEndian.Uint32(h[:]) }
 
 // accept moves the window of s: the message with tag t and number n is authentic.
 func (r *Recipient) accept(s *Source, t []byte, n uint64, now int64) {

@@ -21,13 +21,14 @@ type RecipientOptions struct {
 	// to seal.MaxLifetime, which is 0's meaning. It bounds which keys are kept.
 	MaxLifetime time.Duration
 
-	// Quota is the most live strikes of one originator's context; 0: 65536.
+	// Quota is the most live strikes of one originator's context, and of proofs by
+	// the relays of its messages; 0: 65536.
 	Quota int
 
 	// ScanRate is how many contexts per second may be searched for messages that
 	// are not expected, which takes up to a microsecond each; 0: 1,000,000. Each
-	// relay may use a sixteenth of it, and all who are not authenticated together
-	// another.
+	// relay may use a sixteenth of it. Besides, as much is for all who are not
+	// authenticated together.
 	ScanRate int
 
 	// Recent is how many of the latest messages are remembered, so that they are
@@ -47,6 +48,7 @@ type Recipient struct {
 	mu      sync.RWMutex
 	closed  bool
 	sources []*Source // by id; 0 and the free ones are nil
+	names   []uint32  // by id, nameHash of the originator
 	free    []uint32
 	live    int
 	index   *index
@@ -57,17 +59,14 @@ type Recipient struct {
 type Source struct {
 	r       *Recipient
 	id      uint32
-	since   time.Time // when its first strike can have been; see Add
-	lanes   []lane    // guarded by r.mu
+	first   bool // nothing can have been struck before its keys were made; see Add
 	removed atomic.Bool
+	lanes   []lane // guarded by r.mu
 
-	mu    sync.Mutex // after r.mu
-	keys  *link
-	hot   *hot
-	quota quota
-
-	carrier     gss.Name // the last relay, and its hash
-	carrierHash [32]byte
+	mu     sync.Mutex // after r.mu
+	keys   *link
+	hot    *hot
+	struck *quotas // nil: nothing
 }
 
 // hot is what a Source keeps only while messages come: about 2 KiB.
@@ -77,6 +76,9 @@ type hot struct {
 	used  bool        // since the last hour began
 	epoch [2]uint32   // x's
 	x     [2]expander // the most recently made first
+
+	carrier     gss.Name // the last relay, and its hash
+	carrierHash [32]byte
 }
 
 // NewRecipient returns a Recipient without contexts. Once an hour it erases keys,
@@ -84,7 +86,7 @@ type hot struct {
 func NewRecipient(o *RecipientOptions) *Recipient { return newRecipient(o, time.Now) }
 
 func newRecipient(o *RecipientOptions, now func() time.Time) *Recipient {
-	r := &Recipient{now: now, sources: make([]*Source, 1), index: newIndex()}
+	r := &Recipient{now: now, sources: make([]*Source, 1), names: make([]uint32, 1), index: newIndex()}
 	if o != nil {
 		r.o = *o
 	}
@@ -110,8 +112,8 @@ func newRecipient(o *RecipientOptions, now func() time.Time) *Recipient {
 	return r
 }
 
-// Add lets the peer of sc seal to r, from now on: what was sealed earlier, but for
-// clocks that differ, does not open. Both ends of sc must have names. It uses the
+// Add lets the peer of sc seal to r, from now on: what was sealed in an earlier hour,
+// but for clocks that differ, does not open. Both ends of sc must have names. It uses the
 // PRF of sc once and keeps no reference to it.
 //
 // One-time messages are struck in the store only if it is complete since they may
@@ -127,21 +129,18 @@ func (r *Recipient) Add(sc Secret) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	var since time.Time
-	if claim(sc, labelRecipient) {
-		since = k.established
-	}
-	return r.add(k, since, []lane{{w: wUnused}})
+	return r.add(k, claim(sc, labelRecipient), []lane{{w: wUnused}})
 }
 
-// add makes k, which is then r's, a Source that expects what is next in lanes.
-func (r *Recipient) add(k *link, since time.Time, lanes []lane) (*Source, error) {
+// add makes k, which is then r's, a Source that expects what is next in lanes. first
+// is Source.first.
+func (r *Recipient) add(k *link, first bool, lanes []lane) (*Source, error) {
 	tagC, err := aes.NewCipher(k.tag[:])
 	if err != nil {
 		k.erase()
 		return nil, fail("Unseal", k.mech, gss.Failure, err)
 	}
-	s := &Source{r: r, keys: k, since: since, lanes: lanes}
+	s := &Source{r: r, keys: k, first: first, lanes: lanes}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
@@ -152,9 +151,9 @@ func (r *Recipient) add(k *link, since time.Time, lanes []lane) (*Source, error)
 		s.id, r.free = r.free[n-1], r.free[:n-1]
 	} else {
 		s.id = uint32(len(r.sources))
-		r.sources = append(r.sources, nil)
+		r.sources, r.names = append(r.sources, nil), append(r.names, 0)
 	}
-	r.sources[s.id] = s
+	r.sources[s.id], r.names[s.id] = s, nameHash(&k.hFrom)
 	r.live++
 	x := expecting{index: r.index, id: s.id, tagC: tagC}
 	for i := range s.lanes {

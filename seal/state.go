@@ -184,10 +184,6 @@ func (r *Recipient) AddState(s *State) (*Source, error) {
 		k.erase()
 		return nil, fail("Unseal", k.mech, gss.ContextExpired, nil)
 	}
-	var since time.Time
-	if s.first {
-		since = k.established
-	}
 	var lanes []lane
 	for _, m := range s.lanes {
 		lanes = append(lanes, lane{id: m.id, w: wIdle, next: uint64(m.count) + 1, used: now})
@@ -195,7 +191,7 @@ func (r *Recipient) AddState(s *State) (*Source, error) {
 	if len(lanes) < maxLanes && !slices.ContainsFunc(lanes, func(l lane) bool { return l.id == 0 }) {
 		lanes = append(lanes, lane{w: wUnused})
 	}
-	return r.add(k, since, lanes)
+	return r.add(k, s.first, lanes)
 }
 
 // Follow notes which numbers src, a Source of this State, expects, so that another

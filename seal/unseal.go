@@ -21,6 +21,7 @@ type UnsealOptions struct {
 
 	// Relay is the established context on which the message came. Its peer must
 	// be the relay that the message names, and a proof by key must be bound to it.
+	// If this end initiated it, without Mutual it vouches for no name.
 	Relay Secret
 
 	// RelayNames are more names of whoever handed it over, for which the caller
@@ -199,7 +200,7 @@ func (u *unsealing) check() error {
 		return u.fail(gss.Unauthorized, ErrStream)
 	}
 	u.until = min(h.notAfter, h.sealedAt+u.r.maxLife)
-	if u.o.MaxAge > 0 {
+	if u.o.MaxAge != 0 {
 		u.until = min(u.until, h.sealedAt+u.o.MaxAge.Milliseconds())
 	}
 	switch {
@@ -238,13 +239,13 @@ func (u *unsealing) checkRelay() error {
 // checkRelayName finds the relay among the names of whoever handed the message over.
 func (u *unsealing) checkRelayName() error {
 	if u.o.Relay != nil {
-		if n := contextPeer(u.o.Relay, u.now); !n.IsZero() && u.s.hashCarrier(n) == u.h.relay {
+		if n := contextPeer(u.o.Relay, u.now); !n.IsZero() && u.s.isCarrier(n, &u.h.relay) {
 			u.relay = n
 			return nil
 		}
 	}
 	for _, n := range u.o.RelayNames {
-		if n.IsMN() && u.s.hashCarrier(n) == u.h.relay {
+		if n.IsMN() && u.s.isCarrier(n, &u.h.relay) {
 			u.relay = n
 			return nil
 		}
@@ -252,25 +253,30 @@ func (u *unsealing) checkRelayName() error {
 	return u.fail(gss.BadName, ErrRelay)
 }
 
-// hashCarrier returns hN(n), which is not zero; one relay may hand over many
-// messages of a context.
-func (s *Source) hashCarrier(n gss.Name) [32]byte {
+// isCarrier reports whether h is hN(n), and remembers that: one relay may hand over
+// many messages of a context.
+func (s *Source) isCarrier(n gss.Name, h *[32]byte) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if n != s.carrier {
-		h, err := hashName(n)
-		if err != nil {
-			return [32]byte{1} // matches nothing, up to chance
-		}
-		s.carrier, s.carrierHash = n, h
+	if s.hot != nil && s.hot.carrier == n {
+		return s.hot.carrierHash == *h
 	}
-	return s.carrierHash
+	is, err := hashName(n)
+	if err != nil {
+		return false
+	}
+	if s.hot != nil {
+		s.hot.carrier, s.hot.carrierHash = n, is
+	}
+	return is == *h
 }
 
-// contextPeer returns the peer of sc, zero if it is not authenticated or sc expired.
+// contextPeer returns the peer of sc, zero if it is not authenticated or sc expired:
+// whom an initiator named as its target, without Mutual, may be anybody.
 func contextPeer(sc Secret, now int64) gss.Name {
 	i := sc.Info()
-	if i.Flags.Has(gss.Anon) || !i.Peer.IsMN() || !i.Expiry.IsZero() && i.Expiry.UnixMilli() < now {
+	if i.Flags.Has(gss.Anon) || i.Initiator && !i.Flags.Has(gss.Mutual) || !i.Peer.IsMN() ||
+		!i.Expiry.IsZero() && i.Expiry.UnixMilli() < now {
 		return gss.Name{}
 	}
 	return i.Peer
@@ -283,12 +289,12 @@ func (u *unsealing) strike(ctx context.Context) error {
 	if h.claims.Has(RelayByKey) {
 		digest := sha256.Sum256(u.sealed)
 		key := strikeHash("gss seal proof strike 1", u.proof[:proofNonce], digest[:])
-		if err := u.strikeOne(ctx, key, u.proofTime-skewMS, u.proofTime+2*skewMS); err != nil {
+		if err := u.strikeOne(ctx, &u.struck().proofs, key, u.proofTime-skewMS, u.proofTime+2*skewMS); err != nil {
 			return err
 		}
 	}
 	if h.claims.Has(OneTime) || u.o.Strike {
-		return u.strikeOne(ctx, u.strikeKey(), h.sealedAt-skewMS, h.notAfter+skewMS)
+		return u.strikeOne(ctx, &u.struck().messages, u.strikeKey(), h.sealedAt-skewMS, h.notAfter+skewMS)
 	}
 	return nil
 }
@@ -298,17 +304,31 @@ func (u *unsealing) strikeKey() [32]byte {
 	return strikeHash("gss seal strike 1", u.sealed[:offCipher], nil)
 }
 
-func (u *unsealing) strikeOne(ctx context.Context, key [32]byte, from, until int64) error {
+// struck returns the quotas of the message's context.
+func (u *unsealing) struck() *quotas {
+	u.s.mu.Lock()
+	defer u.s.mu.Unlock()
+	if u.s.struck == nil {
+		u.s.struck = new(quotas)
+	}
+	return u.s.struck
+}
+
+// strikeOne strikes key, which counts in q.
+func (u *unsealing) strikeOne(ctx context.Context, q *quota, key [32]byte, from, until int64) error {
+	if err := ctx.Err(); err != nil { // lest it counts as what may be struck
+		return u.fail(gss.Failure, err)
+	}
 	s := u.s
 	s.mu.Lock()
-	ok := s.quota.take(until, u.now, u.r.o.Quota)
+	ok := q.take(until, u.now, u.r.o.Quota)
 	s.mu.Unlock()
 	if !ok {
 		return u.fail(gss.Unavailable, ErrQuota)
 	}
 	start := time.UnixMilli(from)
-	if start.Before(s.since) {
-		start = s.since
+	if made := s.keys.established; s.first && start.Before(made) {
+		start = made
 	}
 	store := u.r.o.Store
 	if u.o.Store != nil {
@@ -328,7 +348,7 @@ func (u *unsealing) strikeOne(ctx context.Context, key [32]byte, from, until int
 		return u.fail(major, err) // it may be struck
 	}
 	s.mu.Lock()
-	s.quota.giveBack(until)
+	q.giveBack(until)
 	s.mu.Unlock()
 	return u.fail(major, err)
 }

@@ -142,6 +142,8 @@ func TestAuthenticButRefused(t *testing.T) {
 	try("by carol, required", relayed, &UnsealOptions{Require: RelayByName, RelayNames: []gss.Name{mn("dave"), mn("carol")}}, 0, nil)
 	try("by nobody known", relayed, nil, gss.BadName, ErrRelay)
 	try("by dave", relayed, &UnsealOptions{RelayNames: []gss.Name{mn("dave"), {}, gss.User("carol")}}, gss.BadName, ErrRelay)
+	try("by a name that has no exported form", func(h *refHeader) { h.flags, h.relay = 0x02, [32]byte{1} },
+		&UnsealOptions{RelayNames: []gss.Name{{Mech: oid.OID(make([]byte, oid.MaxLen+1)), Text: "carol"}}}, gss.BadName, ErrRelay)
 	try("by another mechanism's carol", relayed, &UnsealOptions{RelayNames: []gss.Name{{Mech: oid.PKIX, Text: "carol"}}}, gss.BadName, ErrRelay)
 	keyed := func(h *refHeader) { h.flags, h.key = 0x04, hCarol }
 	try("by key, without a proof", keyed, nil, gss.BadBindings, ErrProof)
@@ -373,9 +375,9 @@ func TestLossAndReorder(t *testing.T) {
 		}
 	}
 	scanned := func(f func()) int64 {
-		before := r.budget.all.tokens
+		before := r.budget.nobody.tokens
 		f()
-		return (before - r.budget.all.tokens) / 1000
+		return (before - r.budget.nobody.tokens) / 1000
 	}
 	if n := scanned(func() { open(1); open(0); open(2) }); n != 0 {
 		t.Errorf("%d inversions in order, nearly", n)
@@ -484,23 +486,24 @@ func TestIndex(t *testing.T) {
 		if i/10000%2 == 1 {
 			grow = 3
 		}
-		e := entry{tag: rnd(40)<<58*rnd(3) | rnd(300), id: uint32(1 + rnd(3))}
+		tag, id := rnd(40)<<58*rnd(3)|rnd(300), uint32(1+rnd(3))
+		e := newEntry(tag, id)
 		if rnd(9) < grow {
 			if model[e] == 0 {
-				x.add(e.tag, e.id)
+				x.add(tag, id)
 				model[e] = 1
 			}
 		} else {
-			x.remove(e.tag, e.id)
+			x.remove(tag, id)
 			delete(model, e)
 		}
 		if x.used != len(model) || x.used*4 > len(x.entries)*3 {
 			t.Fatalf("%d used of %d, want %d", x.used, len(x.entries), len(model))
 		}
-		found := x.find(nil, e.tag)
+		found := x.find(nil, tag)
 		want := 0
 		for id := uint32(1); id <= 3; id++ {
-			want += model[entry{e.tag, id}]
+			want += model[newEntry(tag, id)]
 		}
 		if len(found) != want {
 			t.Fatalf("found %v, want %d", found, want)
