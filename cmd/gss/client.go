@@ -175,6 +175,9 @@ func (c *sampleClient) exchange(conn net.Conn, sc gss.Context, msg []byte) error
 	if err != nil {
 		return err
 	}
+	if got == sampleContext { // the server had the last word on the context
+		return refusal(mic)
+	}
 	if got != want {
 		return fmt.Errorf("the server answered with flags %#02x instead of %#02x", uint8(got), uint8(want))
 	}
@@ -182,6 +185,18 @@ func (c *sampleClient) exchange(conn net.Conn, sc gss.Context, msg []byte) error
 		return nil
 	}
 	return sc.VerifyMIC(msg, mic)
+}
+
+// refusal is what a context token says that comes when the context is complete on
+// this side: without mutual authentication only then does the server look at it.
+func refusal(token []byte) error {
+	rep := inspectToken(token)
+	for _, f := range rep.Fields {
+		if f.Name == "error" || f.Name == "text" {
+			rep.Kind += ", " + f.Value
+		}
+	}
+	return fmt.Errorf("the server refused: %s", rep.Kind)
 }
 
 // describeContext prints who talks to whom, and how.

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/gsseal/gss/kdctest"
 )
@@ -51,6 +53,7 @@ type kdc struct {
 }
 
 func (k *kdc) run(ctx context.Context, sh *shell) error {
+	signal.Ignore(syscall.SIGPIPE) // or a closed standard output would leave the folder behind
 	if k.dir == "" {
 		dir, err := os.MkdirTemp("", "gss-kdc-")
 		if err != nil {

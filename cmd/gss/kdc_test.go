@@ -77,6 +77,21 @@ func TestKDC(t *testing.T) {
 		t.Errorf("%s is still there: %v", filepath.Dir(conf), err)
 	}
 
+	// Nor if nobody reads what it prints.
+	tmp := t.TempDir()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	cmd := gssCommand(t.Context(), t, peers.Env("TMPDIR="+tmp), "kdc")
+	cmd.Stdout = w
+	err = cmd.Run()
+	w.Close()
+	if left, _ := os.ReadDir(tmp); err == nil || len(left) != 0 {
+		t.Errorf("standard output is closed: %v, %v left", err, left)
+	}
+
 	// A folder of one's own stays.
 	dir := filepath.Join(t.TempDir(), "a b")
 	d, _ = startKDC(t, "--dir", dir)

@@ -173,6 +173,10 @@ func TestClientWithServer(t *testing.T) {
 			if out, err := gssEnv(t, env, "client", "-f", "--port", strconv.Itoa(port), "localhost", "host", file); err != nil || !strings.Contains(out, "Signature verified.") {
 				t.Errorf("a file: %v\n%s", err, out)
 			}
+			// The server was just started: see TestServerWithMIT.
+			if out, err := gssEnv(t, env, "client", "--port", strconv.Itoa(port), "--no-mutual", "localhost", "host", "x"); err == nil || !strings.Contains(out, "the server refused: Kerberos KRB-ERROR") {
+				t.Errorf("not mutual: %v\n%s", err, out)
+			}
 			if out, err := gssEnv(t, env, "client", "--port", strconv.Itoa(port), "localhost", "nobody@localhost", "x"); err == nil || !strings.Contains(out, "gss client: ") {
 				t.Errorf("an unknown service: %v\n%s", err, out)
 			}

@@ -30,20 +30,22 @@ import (
 // RequireEnv is the variable which, if it is 1, turns a missing peer into a failure.
 const RequireEnv = "GSS_REQUIRE_PEERS"
 
-// packages has the Debian package of every program that tests ask for.
+// packages has the Debian package of every program that tests ask for. scripts/test
+// has the same table, and installs them.
 var packages = map[string]string{
 	"kinit":        "krb5-user",
 	"klist":        "krb5-user",
 	"kvno":         "krb5-user",
-	"kdestroy":     "krb5-user",
 	"krb5kdc":      "krb5-kdc",
 	"kdb5_util":    "krb5-kdc",
 	"kadmin.local": "krb5-admin-server",
 	"gss-client":   "krb5-gss-samples",
 	"gss-server":   "krb5-gss-samples",
-	"openssl":      "openssl",
+	"krb5-config":  "libkrb5-dev", // stands for the headers too
 	"cc":           "gcc",
-	"gssproxy":     "gssproxy",
+	"openssl":      "openssl",
+	"spin":         "spin",
+	"strace":       "strace",
 }
 
 // Need skips the test unless every program is there; see the package's

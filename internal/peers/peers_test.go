@@ -2,6 +2,7 @@ package peers
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"runtime"
@@ -100,6 +101,30 @@ func TestNeed(t *testing.T) {
 	t.Setenv(RequireEnv, "1")
 	if r := need("gss-no-such-program"); r.skipped != "" || !strings.Contains(r.failed, "gss-no-such-program is not installed") {
 		t.Errorf("required: %+v", r)
+	}
+}
+
+// What scripts/test installs before it requires everything is what tests ask for.
+func TestScript(t *testing.T) {
+	b, err := os.ReadFile("../../scripts/test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, ok := strings.Cut(string(b), "\npeers='\n")
+	table, _, ok2 := strings.Cut(table, "\n'\n")
+	if !ok || !ok2 {
+		t.Fatal("there is no table of peers")
+	}
+	there := map[string]string{}
+	for line := range strings.Lines(table) {
+		f := strings.Fields(line)
+		if len(f) != 2 {
+			t.Fatalf("%q", line)
+		}
+		there[f[0]] = f[1]
+	}
+	if !maps.Equal(there, packages) {
+		t.Errorf("there: %v\nhere: %v", there, packages)
 	}
 }
 
