@@ -46,7 +46,7 @@
 //
 // Strike and then act loses a message if the process dies in between. An
 // application that keeps its data in bbolt can have both in one transaction: see
-// InTx.
+// InTx and ByContext.
 //
 // # Bounds
 //

@@ -13,7 +13,8 @@ import (
 
 // InTx returns a store that strikes inside tx, a writable transaction of the
 // caller's own database: the key and what the caller does about it are committed
-// together, or not at all. So a message that is lost to a crash before the commit
+// together, or not at all. (Where the store is fixed before the transaction begins:
+// ByContext.) So a message that is lost to a crash before the commit
 // comes again and is admitted, and its effects happen exactly once.
 //
 // The table is a bucket named "gss strike 1". It is complete since it was made,
@@ -46,6 +47,33 @@ func InTx(tx *bolt.Tx, o Options) (strike.Store, error) {
 		return nil, broken(err)
 	}
 	return s, nil
+}
+
+type txKey struct{}
+
+// WithTx returns a context that carries tx to the Strike of ByContext.
+func WithTx(ctx context.Context, tx *bolt.Tx) context.Context {
+	return context.WithValue(ctx, txKey{}, tx)
+}
+
+// ByContext returns a store that strikes in the transaction which its caller's
+// context carries, as InTx does: what strikes, a seal.Recipient for example, is made
+// once, with this store, and called in many transactions. Without a transaction a
+// strike is strike.ErrBroken.
+func ByContext(o Options) strike.Store { return byContext{o} }
+
+type byContext struct{ o Options }
+
+func (s byContext) Strike(ctx context.Context, key [32]byte, from, until time.Time) error {
+	tx, ok := ctx.Value(txKey{}).(*bolt.Tx)
+	if !ok {
+		return fmt.Errorf("boltstore: %w: the context carries no transaction", strike.ErrBroken)
+	}
+	in, err := InTx(tx, s.o)
+	if err != nil {
+		return err
+	}
+	return in.Strike(ctx, key, from, until)
 }
 
 type txStore struct {

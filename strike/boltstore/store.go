@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"time"
 
@@ -157,14 +158,20 @@ func (s *Store) write() {
 	}
 }
 
-// gather adds to group whoever waits, and leaves out whoever has gone.
+// gather adds to group whoever waits. Those who got their result just now may be
+// about to come again: they are let run first, or every other group would be theirs
+// and each half as large.
 func (s *Store) gather(group []*request) []*request {
-	for len(group) < maxGroup {
+	for yields := 0; len(group) < maxGroup; {
 		select {
 		case r := <-s.queue:
 			group = append(group, r)
 		default:
-			return group
+			if yields == 3 {
+				return group
+			}
+			yields++
+			runtime.Gosched()
 		}
 	}
 	return group

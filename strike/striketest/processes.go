@@ -34,7 +34,7 @@ func Processes(t *testing.T, rounds int, where string, open func(where string) (
 	var procs []proc
 	for range processes {
 		cmd := exec.Command(os.Args[0], "-test.run=^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$", "-test.count=1")
-		cmd.Env = append(os.Environ(), childEnv+"="+t.Name(), childEnv+"_WHERE="+where)
+		cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0", childEnv+"="+t.Name(), childEnv+"_WHERE="+where)
 		cmd.Stderr = os.Stderr
 		in, err := cmd.StdinPipe()
 		if err != nil {
