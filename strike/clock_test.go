@@ -21,3 +21,18 @@ func TestMemoryClockSteps(t *testing.T) {
 		})
 	}
 }
+
+// A memory goes by its clock alone: what is live by it is not forgotten.
+func TestMemoryClock(t *testing.T) {
+	clock := striketest.NewClock(time.Date(2001, 1, 2, 3, 4, 5, 0, time.UTC))
+	m := strike.NewMemoryAt(strike.MemoryOptions{}, clock.Now)
+	now := clock.Now()
+	for n := range byte(10) {
+		if err := m.Strike(t.Context(), [32]byte{31: n}, now, now.Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m.Len() != 10 {
+		t.Errorf("%d keys left of 10", m.Len())
+	}
+}

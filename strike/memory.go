@@ -73,7 +73,7 @@ func (m *Memory) Strike(ctx context.Context, key [32]byte, from, until time.Time
 	if from.Round(0).Before(m.since) {
 		return ErrUnsure
 	}
-	now, end := time.Now().UnixMilli(), until.UnixMilli()
+	now, end := m.now().UnixMilli(), until.UnixMilli()
 	s := &m.shard[key[0]%shards]
 	s.mu.Lock()
 	defer s.mu.Unlock()
