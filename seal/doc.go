@@ -79,7 +79,8 @@
 // lend the key. Clocks may differ by [Skew]. That a message is one-time means that it
 // opens at most once: it is lost if Bob dies between the strike and what he does with
 // it. Traffic analysis of when messages pass, and how Carol behaves when one is
-// refused, is beyond this package: give one answer for all failures.
+// refused, is beyond this package: give one answer for all failures. How long Bob takes
+// tells whoever hands him octets whether he knew their tag or had to search.
 //
 // A PRF keyed with less than 128 bits makes all of this worthless; the package cannot
 // see it. Contexts of single-DES Kerberos must not be used.
