@@ -31,7 +31,7 @@ func TestCertWithServer(t *testing.T) {
 					t.Fatalf("%s: %v\n%s\nserver:\n%s", x.name, err, out, server.output())
 				}
 			}
-			if err := eventually(func() bool { return strings.Contains(server.output(), "mail:user@example.org is svc:host@localhost") }); err != nil {
+			if err := eventually(func() bool { return strings.Contains(server.output(), "mail:user@example.org to svc:host@localhost") }); err != nil {
 				t.Errorf("the server does not know its client:\n%s", server.output())
 			}
 			// Another authority's certificates prove nothing.

@@ -112,8 +112,9 @@ func (s *sampleServer) prepare(ctx context.Context, ms mechglue.Mechanisms, serv
 }
 
 const (
-	maxClients     = 64              // at once; more wait to be accepted
-	clientPatience = 2 * time.Minute // between two frames
+	maxClients       = 64               // at once; more wait to be accepted
+	clientPatience   = 2 * time.Minute  // for each Read and Write
+	strangerPatience = 30 * time.Second // in all, until we know who it is
 )
 
 // serve accepts clients until ctx ends. It closes l.
@@ -172,7 +173,7 @@ func (s *sampleServer) client(ctx context.Context, n int, conn net.Conn) {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	s.printf("%d: connection from %s\n", n, conn.RemoteAddr())
-	switch err := s.session(ctx, n, patient{conn}); {
+	switch err := s.session(ctx, n, conn); {
 	case err == nil, errors.Is(err, io.EOF):
 		s.printf("%d: end\n", n)
 	case ctx.Err() != nil:
@@ -196,6 +197,7 @@ func (p patient) Write(b []byte) (int, error) {
 }
 
 func (s *sampleServer) session(ctx context.Context, n int, conn net.Conn) error {
+	conn.SetDeadline(time.Now().Add(strangerPatience))
 	f, _, err := readFrame(conn, 0)
 	if err != nil {
 		return err
@@ -215,7 +217,9 @@ func (s *sampleServer) session(ctx context.Context, n int, conn net.Conn) error 
 		if !s.names[i.Local] {
 			return fmt.Errorf("%s asked for %s, which is served elsewhere", party(i.Peer), party(i.Local))
 		}
-		s.printf("%d: %s is %s, by %s, flags %s\n", n, party(i.Peer), party(i.Local), mechName(i.Mech), i.Flags)
+		s.printf("%d: %s to %s, by %s, flags %s\n", n, party(i.Peer), party(i.Local), mechName(i.Mech), i.Flags)
+		conn.SetDeadline(time.Time{})
+		conn = patient{conn}
 	}
 	for {
 		f, token, err := readFrame(conn, maxMessage)
