@@ -60,6 +60,14 @@
 // his contexts, within a budget that garbage cannot spend for those who are
 // authenticated.
 //
+// # Large bodies
+//
+// A stream ([Sender.SealStream], [Recipient.UnsealStream]) begins with a message, of
+// which all of the above holds, and goes on in chunks of 64 KiB, which are released
+// one by one: what was read is the beginning of what was sealed, and only io.EOF says
+// that it was all. docs/seal.md has the format of everything, the order of checks and
+// a table of threats.
+//
 // # What is not claimed
 //
 // Only Bob is convinced. The keys are symmetric: he can make any message from Alice
