@@ -46,7 +46,10 @@ const retry = time.Second
 // it returns an error, which is everybody's. A commit that failed may have left
 // pages in memory that are not on the disk, so after an error the file is closed,
 // and opened and verified again the next time.
-func (f *file) update(group []*request, results []error) error {
+//
+// lend, if not nil, gets the transaction, in which a group of none is struck, and
+// ends when it returns: with errRollback nothing is written.
+func (f *file) update(group []*request, results []error, lend func(*bolt.Tx) error) error {
 	if f.err != nil && (errors.Is(f.err, ErrCorrupt) || time.Since(f.failed) < retry) {
 		return f.err
 	}
@@ -54,17 +57,22 @@ func (f *file) update(group []*request, results []error) error {
 		if err := f.open(); err != nil {
 			return err
 		}
-		if f.trusted == nil {
+		switch {
+		case f.trusted == nil && lend == nil:
 			return f.establish(group, results)
+		case f.trusted == nil:
+			if err := f.establish(nil, nil); err != nil {
+				return err
+			}
 		}
-		return f.commit(group, results, false)
+		return f.commit(group, results, false, lend)
 	})
-	if err == nil {
+	if err == nil || errors.Is(err, errRollback) {
 		f.err = nil
 		if f.o.Shared {
-			return f.release() // the lock; what was struck is on the disk
+			return errors.Join(err, f.release()) // the lock; what was struck is on the disk
 		}
-		return nil
+		return err
 	}
 	f.abandon(err)
 	if errors.Is(err, errStopped) || errors.Is(err, ErrLocked) {
@@ -84,10 +92,10 @@ func (f *file) establish(group []*request, results []error) error {
 	if err := f.verify(); err != nil {
 		return err
 	}
-	if err := f.commit(nil, nil, true); err != nil {
+	if err := f.commit(nil, nil, true, nil); err != nil {
 		return err
 	}
-	if err := f.commit(group, results, true); err != nil {
+	if err := f.commit(group, results, true, nil); err != nil {
 		return err
 	}
 	f.trusted = f.info
@@ -95,7 +103,7 @@ func (f *file) establish(group []*request, results []error) error {
 }
 
 // commit strikes a group, and writes if there is something to write, or must be.
-func (f *file) commit(group []*request, results []error, must bool) error {
+func (f *file) commit(group []*request, results []error, must bool, lend func(*bolt.Tx) error) error {
 	// Whoever replaces the file has a store that is complete since a later time
 	// than now. So what this group holds is either refused there or not struck here.
 	if at, err := os.Stat(f.path); err != nil {
@@ -131,6 +139,22 @@ func (f *file) commit(group []*request, results []error, must bool) error {
 		default:
 			return err
 		}
+	}
+	if lend != nil {
+		must, t.dirty = true, true
+		if _, err := t.save(now); err != nil {
+			return err
+		}
+		if err := lend(tx); err != nil {
+			return err
+		}
+		if tx.DB() == nil {
+			return berrors.ErrTxClosed
+		}
+		if t, err = openTable(tx, now); err != nil { // with what was struck in it
+			return err
+		}
+		wrote = time.Now()
 	}
 	t.st.inode, t.st.wrote = inode(f.info), wrote.UnixMicro()
 	t.dirty = t.dirty || must

@@ -34,20 +34,21 @@ func InTx(tx *bolt.Tx, o Options) (strike.Store, error) {
 	if o.Entries <= 0 {
 		o.Entries = 1 << 20
 	}
-	s := &txStore{tx: tx, entries: o.Entries}
 	now := micro(time.Now())
-	var err error
-	if s.t, err = openTable(tx, now); err != nil {
+	t, err := openTable(tx, now)
+	if err != nil {
 		return nil, broken(err)
 	}
 	if !o.Since.IsZero() {
-		s.t.raise(micro(o.Since))
+		t.raise(micro(o.Since))
 	}
-	if _, err := s.t.save(now); err != nil {
+	if _, err := t.save(now); err != nil {
 		return nil, broken(err)
 	}
-	return s, nil
+	return &txStore{tx: tx, now: time.Now, entries: o.Entries}, nil
 }
+
+// A txStore reads the table's state anew each time: there may be others in tx.
 
 type txKey struct{}
 
@@ -79,7 +80,7 @@ func (s byContext) Strike(ctx context.Context, key [32]byte, from, until time.Ti
 type txStore struct {
 	mu      sync.Mutex
 	tx      *bolt.Tx
-	t       *table
+	now     func() time.Time
 	entries int
 }
 
@@ -92,9 +93,13 @@ func (s *txStore) Strike(ctx context.Context, key [32]byte, from, until time.Tim
 	if s.tx.DB() == nil {
 		return strike.ErrClosed
 	}
-	now := micro(time.Now())
-	err := s.t.strike(now, key, floorMicro(from), ceilMicro(until), s.entries)
-	if _, e := s.t.save(now); e != nil {
+	now := micro(s.now())
+	t, err := openTable(s.tx, now)
+	if err != nil {
+		return broken(err)
+	}
+	err = t.strike(now, key, floorMicro(from), ceilMicro(until), s.entries)
+	if _, e := t.save(now); e != nil {
 		err = e
 	}
 	return broken(err)

@@ -53,6 +53,7 @@ const maxGroup = 1024
 type Store struct {
 	o     Options
 	queue chan *request
+	turns chan *turn
 	stop  chan struct{}
 	done  chan struct{}
 	once  sync.Once
@@ -83,9 +84,9 @@ func open(path string, o Options, env environment) (*Store, error) {
 	if o.LockTimeout <= 0 {
 		o.LockTimeout = 5 * time.Second
 	}
-	s := &Store{o: o, queue: make(chan *request), stop: make(chan struct{}), done: make(chan struct{})}
+	s := &Store{o: o, queue: make(chan *request), turns: make(chan *turn), stop: make(chan struct{}), done: make(chan struct{})}
 	s.file = &file{path: path, o: o, env: env, stop: s.stop}
-	if err := s.file.update(nil, nil); err != nil {
+	if err := s.file.update(nil, nil, nil); err != nil {
 		return nil, err
 	}
 	go s.write()
@@ -141,10 +142,13 @@ func (s *Store) write() {
 		select {
 		case <-s.stop:
 			return
+		case w := <-s.turns:
+			s.lend(w)
+			continue
 		case r := <-s.queue:
 			group = s.gather(append(group[:0], r))
 		}
-		err := s.file.update(group, results)
+		err := s.file.update(group, results, nil)
 		if errors.Is(err, errStopped) {
 			err = strike.ErrClosed
 		}
