@@ -151,3 +151,36 @@ func TestIntroduceData(t *testing.T) {
 	_, err := x.alice.Introduce(nil, nil, x.grants, &Options{Relay: mn("carol"), Data: []byte("data")})
 	wantMajor(t, "with data", err, gss.Failure, errData)
 }
+
+// A clock that was fast when a context was added does not make strikes look later than
+// they were: a store that lost them afterwards would vouch for what it does not know.
+func TestStrikeAfterClockStep(t *testing.T) {
+	at := time.Unix(497490*3600, 0)
+	c := &clock{t: at.Add(time.Hour)}
+	alice, bob := pair("alice", "bob")
+	store := new(recordingStore)
+	r := newRecipient(&RecipientOptions{Store: store}, c.now)
+	defer r.Close()
+	if _, err := r.Add(bob); err != nil {
+		t.Fatal(err)
+	}
+	s, err := newSender(alice, c.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	strike := func(want time.Time) {
+		t.Helper()
+		if _, err := r.Unseal(t.Context(), nil, mustSeal(t, s, "x", &Options{OneTime: true}), nil); err != nil {
+			t.Fatal(err)
+		}
+		if got := store.from[len(store.from)-1]; !got.Equal(want) {
+			t.Errorf("from %v, want %v", got, want)
+		}
+	}
+	strike(c.t) // the context's start
+	c.add(-time.Minute)
+	strike(c.t.Add(time.Minute - Skew))
+	c.add(time.Minute)
+	strike(c.t.Add(-Skew))
+}

@@ -59,7 +59,6 @@ type Recipient struct {
 type Source struct {
 	r       *Recipient
 	id      uint32
-	first   bool // nothing can have been struck before its keys were made; see Add
 	removed atomic.Bool
 	lanes   []lane // guarded by r.mu
 
@@ -67,6 +66,7 @@ type Source struct {
 	keys   *link
 	hot    *hot
 	struck *quotas // nil: nothing
+	first  bool    // nothing can have been struck before the keys were made; see Add
 }
 
 // hot is what a Source keeps only while messages come: about 2 KiB.

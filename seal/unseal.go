@@ -320,14 +320,19 @@ func (u *unsealing) strikeOne(ctx context.Context, q *quota, key [32]byte, from,
 		return u.fail(gss.Failure, err)
 	}
 	s := u.s
+	made := s.keys.established
 	s.mu.Lock()
 	ok := q.take(until, u.now, u.r.o.Quota)
+	if u.now < made.UnixMilli() {
+		s.first = false // the clock stepped back: first strikes can have been before made
+	}
+	first := s.first
 	s.mu.Unlock()
 	if !ok {
 		return u.fail(gss.Unavailable, ErrQuota)
 	}
 	start := time.UnixMilli(from)
-	if made := s.keys.established; s.first && start.Before(made) {
+	if first && start.Before(made) {
 		start = made
 	}
 	store := u.r.o.Store
