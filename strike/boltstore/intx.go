@@ -48,8 +48,6 @@ func InTx(tx *bolt.Tx, o Options) (strike.Store, error) {
 	return &txStore{tx: tx, now: time.Now, entries: o.Entries}, nil
 }
 
-// A txStore reads the table's state anew each time: there may be others in tx.
-
 type txKey struct{}
 
 // WithTx returns a context that carries tx to the Strike of ByContext.
@@ -77,6 +75,7 @@ func (s byContext) Strike(ctx context.Context, key [32]byte, from, until time.Ti
 	return in.Strike(ctx, key, from, until)
 }
 
+// A txStore reads the table's state anew each time: there may be others in tx.
 type txStore struct {
 	mu      sync.Mutex
 	tx      *bolt.Tx
