@@ -38,11 +38,6 @@ type UnsealOptions struct {
 
 	// Data is what the originator gave as Options.Data.
 	Data []byte
-
-	// Store, if not nil, takes the place of the Recipient's for this message: one
-	// that is part of the caller's own transaction. All calls that may see a message
-	// have to use the same: what is struck in one store, another does not know.
-	Store strike.Store
 }
 
 // anyone is what nil stands for. It is only read.
@@ -69,7 +64,8 @@ type Message struct {
 //
 // A struck message is delivered at most once: it is lost if the process ends
 // between the strike and what the caller does with it. For effects exactly once,
-// give a Store that is part of the caller's own transaction.
+// give the Recipient a Store that strikes in the caller's own transaction, which ctx
+// may carry: packages boltstate and boltstore have such.
 //
 // ctx bounds the store and the search. Errors, for this host's eyes only: the
 // application gives whoever handed the message over one answer for all failures,
@@ -335,11 +331,7 @@ func (u *unsealing) strikeOne(ctx context.Context, q *quota, key [32]byte, from,
 	if first && start.Before(made) {
 		start = made
 	}
-	store := u.r.o.Store
-	if u.o.Store != nil {
-		store = u.o.Store
-	}
-	err := store.Strike(ctx, key, start, time.UnixMilli(until))
+	err := u.r.o.Store.Strike(ctx, key, start, time.UnixMilli(until))
 	if err == nil {
 		return nil
 	}
