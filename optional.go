@@ -77,7 +77,8 @@ type Canonicalizer interface {
 
 // An Acquirer is a Mechanism that can say which credentials it would use for an
 // Initiate without any (GSS_Acquire_cred): one of a plain mechanism, several of a
-// Stack. The answer may differ from call to call: somebody ran kinit.
+// Stack. The caller closes them, which does not touch the mechanism's own. The
+// answer may differ from call to call: somebody ran kinit.
 type Acquirer interface {
 	Mechanism
 	Acquire(ctx context.Context) ([]Credential, error)

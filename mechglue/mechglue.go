@@ -8,7 +8,6 @@ package mechglue
 
 import (
 	"context"
-	"errors"
 	"slices"
 
 	"github.com/gsseal/gss"
@@ -55,29 +54,6 @@ func (ms Mechanisms) named(mech oid.OID) Mechanisms {
 		return ms.named(oid.Krb5)
 	}
 	return out
-}
-
-// Initiate starts a context with the mechanism mech, or with the zero OID the
-// first one that takes target and o (see gss.Mechanism.Initiate; what fails later,
-// in Step, is not tried again with the next). Several may have one OID: they are
-// tried in order. The error is BadMech if there is none, else the first one's,
-// with those of the others as its cause.
-func (ms Mechanisms) Initiate(mech oid.OID, target gss.Name, o *gss.InitOptions) (gss.Handshake, error) {
-	var errs []error
-	for _, m := range ms.named(mech) {
-		h, err := m.Initiate(target, o)
-		if err == nil {
-			return h, nil
-		}
-		errs = append(errs, err)
-	}
-	switch len(errs) {
-	case 0:
-		return nil, &gss.Error{Op: "Init_sec_context", Mech: mech, Major: gss.BadMech}
-	case 1:
-		return nil, errs[0]
-	}
-	return nil, &gss.Error{Op: "Init_sec_context", Mech: mech, Major: gss.MajorOf(errs[0]), Err: errors.Join(errs...)}
 }
 
 // Canonicalize returns mech's own name of n (GSS_Canonicalize_name). Errors:

@@ -97,6 +97,65 @@ func TestInitiate(t *testing.T) {
 	}
 }
 
+// late is a mechanism that finds out in its first Step what it lacks.
+type late struct {
+	gss.Mechanism
+	err error
+	out []byte
+}
+
+type lateHandshake struct {
+	gss.Handshake
+	late
+}
+
+func (l late) Initiate(t gss.Name, o *gss.InitOptions) (gss.Handshake, error) {
+	h, err := l.Mechanism.Initiate(t, o)
+	return lateHandshake{h, l}, err
+}
+
+func (l lateHandshake) Step(context.Context, []byte) ([]byte, gss.Context, error) {
+	return l.out, nil, l.err
+}
+
+// A mechanism that has no credential when it comes to it is passed over before
+// anything is sent; nothing else is.
+func TestPassOn(t *testing.T) {
+	noCred := &gss.Error{Op: "Acquire_cred", Major: gss.NoCred}
+	expired := &gss.Error{Op: "Acquire_cred", Major: gss.CredentialsExpired}
+	failure := &gss.Error{Op: "Init_sec_context", Major: gss.Failure}
+	krb, pk := client()[0], client()[1]
+	for name, tt := range map[string]struct {
+		ms   mechglue.Mechanisms
+		mech oid.OID
+		want gss.Major
+	}{
+		"no credential":      {mechglue.Mechanisms{late{krb, noCred, nil}, pk}, "", 0},
+		"expired":            {mechglue.Mechanisms{late{krb, expired, nil}, pk}, "", 0},
+		"two":                {mechglue.Mechanisms{late{krb, noCred, nil}, late{krb, expired, nil}, pk}, "", 0},
+		"same name":          {mechglue.Mechanisms{late{pk, noCred, nil}, pk}, toy.PKOID, 0},
+		"asked for":          {mechglue.Mechanisms{late{krb, noCred, nil}, pk}, toy.KrbOID, gss.NoCred},
+		"all":                {mechglue.Mechanisms{late{krb, expired, nil}, late{pk, noCred, nil}}, "", gss.CredentialsExpired},
+		"another failure":    {mechglue.Mechanisms{late{krb, failure, nil}, pk}, "", gss.Failure},
+		"something was sent": {mechglue.Mechanisms{late{krb, noCred, []byte("x")}, pk}, "", gss.NoCred},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, err := tt.ms.Initiate(tt.mech, svc, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tr := conformance.Pump(t.Context(), h, server().Accept(nil))
+			defer tr.Close()
+			if gss.MajorOf(tr.InitErr) != tt.want {
+				t.Errorf("got %v, want %v", tr.InitErr, tt.want)
+			}
+			if tt.want == 0 && (tr.Err() != nil || tr.Initiator.Info().Mech != toy.PKOID) {
+				t.Error(tr.Err())
+			}
+		})
+	}
+}
+
 // glued is a mechanism whose acceptor is the glue.
 type glued struct {
 	*toy.Krb

@@ -101,6 +101,9 @@ func TestFromEnv(t *testing.T) {
 	if _, err := connect(t, i, a, oid.Krb5); !errors.Is(err, gss.NoCred) {
 		t.Error("without a credential cache:", err)
 	}
+	if info, err := connect(t, i, a, ""); err != nil || info.Peer.Text != "mail:alice@example.org" {
+		t.Error("without a credential cache, whatever works:", info.Peer, err)
+	}
 	ie["KRB5_CLIENT_KTNAME"] = "FILE:" + filepath.Join(dir, "alice.keytab")
 	if info, err := connect(t, system(t, ie), a, oid.Krb5); err != nil || info.Peer.Text != "alice@GSS.TEST" {
 		t.Error("client keytab:", info.Peer, err)

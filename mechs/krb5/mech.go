@@ -174,7 +174,8 @@ func (m *Mech) Canonicalize(_ context.Context, n gss.Name) (gss.Name, error) {
 	return mechName(p), nil
 }
 
-// Acquire implements gss.Acquirer: what Options.Initiator returns.
+// Acquire implements gss.Acquirer: what Options.Initiator returns, to be closed by
+// the caller.
 func (m *Mech) Acquire(ctx context.Context) ([]gss.Credential, error) {
 	if m.initiator == nil {
 		return nil, noCred("Acquire_cred", nil)

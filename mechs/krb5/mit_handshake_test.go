@@ -70,7 +70,7 @@ func (p *mitEndProcess) step(tok []byte) []byte {
 
 // TestMITHandshake: channel bindings, flags, names and error tokens as MIT sees them.
 func TestMITHandshake(t *testing.T) {
-	peers.Need(t, "cc")
+	peers.Need(t, "cc", "krb5-config")
 	program := filepath.Join(t.TempDir(), "mitend")
 	if out, err := exec.Command("cc", "-o", program, "testdata/mitend.c", "-lgssapi_krb5").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)

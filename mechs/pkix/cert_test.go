@@ -485,8 +485,12 @@ func TestCredentials(t *testing.T) {
 	}
 	m := mechanism(t, bobCert, func(c *pkix.Config) { small(c); c.Credential = cred })
 	got, err := m.Acquire(t.Context())
-	if err != nil || len(got) != 1 || got[0] != gss.Credential(cred) {
-		t.Error("Acquire:", got, err)
+	if err != nil || len(got) != 1 || got[0].Name() != cred.Name() {
+		t.Fatal("Acquire:", got, err)
+	}
+	got[0].Close() // the caller's handle, and no more
+	if _, err := m.Initiate(bob, &gss.InitOptions{Credentials: got}); gss.MajorOf(err) != gss.NoCred {
+		t.Error("a handle that was closed:", err)
 	}
 	// A context lives on when its credential is closed; later handshakes fail.
 	r := (&run{initiator: m, acceptor: mechanism(t, bobCert, small)}).do(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/gsseal/gss"
@@ -105,12 +106,15 @@ func New(c Config) (*Mechanism, error) {
 // OID returns oid.PKIX.
 func (m *Mechanism) OID() oid.OID { return oid.PKIX }
 
-// Acquire returns Config.Credential. Error: NoCred.
+// Acquire returns a credential like Config.Credential, to be closed by itself.
+// Error: NoCred.
 func (m *Mechanism) Acquire(context.Context) ([]gss.Credential, error) {
 	if m.cred == nil || m.cred.closed.Load() {
 		return nil, &gss.Error{Op: "Acquire_cred", Mech: oid.PKIX, Major: gss.NoCred}
 	}
-	return []gss.Credential{m.cred}, nil
+	c := *m.cred
+	c.closed = new(atomic.Bool)
+	return []gss.Credential{&c}, nil
 }
 
 // Attributes lists the mechanism's attributes, RFC 5587.
