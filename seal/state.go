@@ -191,12 +191,14 @@ func (r *Recipient) AddState(s *State) (*Source, error) {
 	if len(lanes) < maxLanes && !slices.ContainsFunc(lanes, func(l lane) bool { return l.id == 0 }) {
 		lanes = append(lanes, lane{w: wUnused})
 	}
-	return r.add(k, s.first, lanes)
+	// If the clock stepped back meanwhile, what was before the keys is not known.
+	return r.add(k, s.first && now >= k.established.UnixMilli(), lanes)
 }
 
 // Follow notes which numbers src, a Source of this State, expects, so that another
-// one that is made of the State later finds them without a search. It reports
-// whether that is news.
+// one that is made of the State later finds them without a search; and that a clock
+// which stepped back made src less sure of what was struck. It reports whether
+// there is news.
 func (s *State) Follow(src *Source) (changed bool) {
 	var marks []laneMark
 	src.r.mu.RLock()
@@ -209,14 +211,15 @@ func (s *State) Follow(src *Source) (changed bool) {
 	slices.SortFunc(marks, func(a, b laneMark) int { return int(int64(a.id) - int64(b.id)) })
 
 	src.mu.Lock()
-	tag := src.keys.tag
+	tag, first := src.keys.tag, src.first
 	src.mu.Unlock()
 	defer clear(tag[:])
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || subtle.ConstantTimeCompare(tag[:], s.in.tag[:]) != 1 || slices.Equal(marks, s.lanes) {
+	if s.closed || subtle.ConstantTimeCompare(tag[:], s.in.tag[:]) != 1 {
 		return false
 	}
-	s.lanes = marks
-	return true
+	changed = s.first && !first || !slices.Equal(marks, s.lanes)
+	s.first, s.lanes = s.first && first, marks
+	return changed
 }

@@ -504,6 +504,54 @@ func TestStateSince(t *testing.T) {
 	})
 }
 
+// A clock that stepped back behind the making of the keys: first strikes can have
+// been before it, and this is not forgotten.
+func TestStateSinceClockBack(t *testing.T) {
+	alice, bob := pair("alice", "bob")
+	c := &clock{t: time.Now().Truncate(time.Hour).Add(30 * time.Minute)}
+	s, err := newState(bob, c.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := newSender(alice, c.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer x.Close()
+	firsts := func() (back, then bool) {
+		t.Helper()
+		r := newRecipient(nil, c.now)
+		defer r.Close()
+		src, err := r.AddState(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = r.Unseal(t.Context(), nil, mustSeal(t, x, "", nil), &UnsealOptions{Strike: true}); err != nil && !errors.Is(err, strike.ErrUnsure) {
+			t.Fatal(err)
+		}
+		s.Follow(src)
+		return src.first, s.first
+	}
+	if a, b := firsts(); !a || !b {
+		t.Error("a new context is not first")
+	}
+	later := newRecipient(nil, c.now)
+	defer later.Close()
+	src, err := later.AddState(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.add(-time.Minute)
+	if a, b := firsts(); a || b {
+		t.Error("first, though the clock stepped back before")
+	}
+	s.first = true
+	later.Unseal(t.Context(), nil, mustSeal(t, x, "", nil), &UnsealOptions{Strike: true})
+	if !s.Follow(src) || s.first || s.Follow(src) || reload(t, s).first {
+		t.Error("first, though the clock stepped back since")
+	}
+}
+
 // After a restart, what is next in each lane is found without a search.
 func TestStateFollow(t *testing.T) {
 	alice, bob := pair("alice", "bob")
