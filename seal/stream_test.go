@@ -312,6 +312,7 @@ func TestStreamMalformed(t *testing.T) {
 		"not padded at all":             {slices.Repeat([]int{max}, 65), slices.Repeat([]int{full}, 65), 64 * max},
 		"padded twice":                  {append(slices.Repeat([]int{max}, 65), 0, 0), slices.Repeat([]int{full}, 67), 65 * max},
 		"data behind the padding":       {append(slices.Repeat([]int{max}, 65), 1), append(slices.Repeat([]int{full}, 65), full), -1},
+		"data behind what is not full":  {append(slices.Repeat([]int{max}, 64), 10, 5), slices.Repeat([]int{full}, 66), 64*max + 10},
 		"an empty one between full":     {append(slices.Repeat([]int{max}, 65), 0, 1), slices.Repeat([]int{full}, 67), 65 * max},
 		"the last longer than it takes": {[]int{max, 1}, []int{full, 4096}, max},
 	} {
