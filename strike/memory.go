@@ -70,10 +70,11 @@ func (m *Memory) Strike(ctx context.Context, key [32]byte, from, until time.Time
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if from.Round(0).Before(m.since) {
+	clock := m.now().Round(0)
+	if from = from.Round(0); from.Before(m.since) || from.After(clock) {
 		return ErrUnsure
 	}
-	now, end := m.now().UnixMilli(), until.UnixMilli()
+	now, end := clock.UnixMilli(), until.UnixMilli()
 	s := &m.shard[key[0]%shards]
 	s.mu.Lock()
 	defer s.mu.Unlock()

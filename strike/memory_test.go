@@ -71,18 +71,24 @@ func TestMemoryMilliseconds(t *testing.T) {
 }
 
 func TestMemorySince(t *testing.T) {
-	now := time.Now()
-	m := strike.NewMemory(strike.MemoryOptions{Since: now.Add(time.Hour)})
-	if err := m.Strike(t.Context(), key(0), now.Add(time.Hour-1), now.Add(2*time.Hour)); !errors.Is(err, strike.ErrUnsure) {
-		t.Errorf("before since: %v", err)
-	}
-	if err := m.Strike(t.Context(), key(0), now.Add(time.Hour), now.Add(2*time.Hour)); err != nil {
-		t.Errorf("at since: %v", err)
-	}
-	m = strike.NewMemory(strike.MemoryOptions{Since: now.Add(-time.Hour)})
-	if err := m.Strike(t.Context(), key(0), now.Add(-time.Minute), now.Add(time.Hour)); !errors.Is(err, strike.ErrUnsure) {
-		t.Errorf("an early Since lowered it: %v", err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now()
+		m := strike.NewMemory(strike.MemoryOptions{Since: now.Add(time.Hour)})
+		if err := m.Strike(t.Context(), key(0), now.Add(time.Hour), now.Add(2*time.Hour)); !errors.Is(err, strike.ErrUnsure) {
+			t.Errorf("from a time to come: %v", err)
+		}
+		time.Sleep(time.Hour)
+		if err := m.Strike(t.Context(), key(0), now.Add(time.Hour-1), now.Add(2*time.Hour)); !errors.Is(err, strike.ErrUnsure) {
+			t.Errorf("before since: %v", err)
+		}
+		if err := m.Strike(t.Context(), key(0), now.Add(time.Hour), now.Add(2*time.Hour)); err != nil {
+			t.Errorf("at since: %v", err)
+		}
+		m = strike.NewMemory(strike.MemoryOptions{Since: now.Add(-time.Hour)})
+		if err := m.Strike(t.Context(), key(0), now.Add(time.Hour-time.Minute), now.Add(2*time.Hour)); !errors.Is(err, strike.ErrUnsure) {
+			t.Errorf("an early Since lowered it: %v", err)
+		}
+	})
 }
 
 func TestMemoryFull(t *testing.T) {

@@ -16,7 +16,9 @@
 // Remembering keys is not enough; model checking finds a replay without each of
 // these rules. A store that started, or lost its memory, at an instant "since"
 // knows nothing of what was struck earlier, so it must not vouch for a key whose
-// original may be older: from < since is [ErrUnsure]. A store that forgets a key
+// original may be older: from < since is [ErrUnsure]. Nor may from be later than the
+// store's own clock, or what is struck now could be vouched for once more by a store
+// that starts in between: that is ErrUnsure too. A store that forgets a key
 // after its until must not vouch for it again when the clock steps back, or when
 // the caller looked at the clock just before: it keeps the largest until that it
 // ever forgot, its floor, and until ≤ floor is ErrUnsure. The floor never
@@ -41,8 +43,8 @@ import (
 type Store interface {
 	// Strike returns nil the first time it is called with key, and never again.
 	//
-	// from is the earliest instant, on this host's clock, at which the first use
-	// of key may have been: the later of the peer's time stamp less the tolerated
+	// from is the earliest instant, on this host's clock and not in its future, at
+	// which the first use of key may have been: the later of the peer's time stamp less the tolerated
 	// skew, and the time at which this host got the keys that protect the message.
 	// until is the last instant at which the caller would admit key, tolerated
 	// skew included; it has to be the same whenever key comes. A caller that

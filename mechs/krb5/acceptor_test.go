@@ -419,7 +419,7 @@ func TestReplay(t *testing.T) {
 type old struct{ strike.Store }
 
 func (o old) Strike(ctx context.Context, key [32]byte, _, until time.Time) error {
-	return o.Store.Strike(ctx, key, until, until)
+	return o.Store.Strike(ctx, key, time.Now(), until)
 }
 
 // The span that a store is asked about begins when the original may have been

@@ -165,7 +165,7 @@ func sampleServe(ctx context.Context, c net.Conn, h gss.Handshake) (gss.Info, er
 type old struct{ strike.Store }
 
 func (o old) Strike(ctx context.Context, key [32]byte, _, until time.Time) error {
-	return o.Store.Strike(ctx, key, until, until)
+	return o.Store.Strike(ctx, key, time.Now(), until)
 }
 
 func oldStore() strike.Store { return old{strike.NewMemory(strike.MemoryOptions{})} }

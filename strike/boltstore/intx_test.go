@@ -211,7 +211,8 @@ func ExampleOpen() {
 			panic(err)
 		}
 		key := sha256.Sum256([]byte("example order 1" + "order 4711"))
-		from := time.Now().Add(time.Millisecond)
+		time.Sleep(time.Millisecond) // what came before the store, it cannot know
+		from := time.Now()
 		fmt.Println(store.Strike(context.Background(), key, from, from.Add(time.Hour)))
 		store.Close()
 	}

@@ -121,7 +121,8 @@ func TestFloorIsKept(t *testing.T) {
 	clock := striketest.NewClock(time.Now())
 	env := environment{now: clock.Now}
 	s := mustOpen(t, path, Options{}, env)
-	from := clock.Now().Add(time.Millisecond)
+	clock.Step(time.Millisecond)
+	from := clock.Now()
 	until := from.Add(time.Minute)
 	want(t, s, "first", 0, from, until, nil)
 	clock.Step(time.Hour)
@@ -161,7 +162,8 @@ func TestPurgeAndFull(t *testing.T) {
 	path := testPath(t)
 	clock := striketest.NewClock(time.Now())
 	s := mustOpen(t, path, Options{Entries: 200}, environment{now: clock.Now})
-	from := clock.Now().Add(time.Millisecond)
+	clock.Step(time.Millisecond)
+	from := clock.Now()
 	all := func(first, n int, until time.Time) (admitted int) {
 		var mu sync.Mutex
 		var wg sync.WaitGroup
@@ -467,13 +469,15 @@ func TestLostKeepsHighWater(t *testing.T) {
 	clock.Step(time.Hour)
 	high := clock.Now()
 	want(t, s, "first", 0, high, high.Add(2*time.Hour), nil)
-	clock.Step(-time.Hour)
-	want(t, s, "second", 1, high, high.Add(2*time.Hour), nil)
+	clock.Step(time.Millisecond - time.Hour)
+	want(t, s, "from a time to come", 1, high, high.Add(2*time.Hour), strike.ErrUnsure)
+	want(t, s, "second", 1, clock.Now(), high.Add(2*time.Hour), nil)
 	s.Close()
 	tear(t, path)
 	s = mustOpen(t, path, Options{}, env)
-	want(t, s, "below the highest clock", 2, high.Add(-time.Microsecond), high.Add(2*time.Hour), strike.ErrUnsure)
-	want(t, s, "above it", 2, high.Add(time.Microsecond), high.Add(2*time.Hour), nil)
+	clock.Step(time.Hour + time.Second)
+	want(t, s, "at the highest clock", 2, high, high.Add(2*time.Hour), strike.ErrUnsure)
+	want(t, s, "above it", 2, high.Add(2*time.Microsecond), high.Add(2*time.Hour), nil)
 }
 
 // tear damages the page that names the last transaction, as a commit does that is

@@ -96,8 +96,8 @@ func openTable(tx *bolt.Tx, now int64) (*table, error) {
 	return t, nil
 }
 
-// lost notes that strikes up to now may be missing.
-func (t *table) lost(now int64) { t.raise(max(t.st.hw, now)) }
+// lost notes that strikes up to now may be missing, those of this microsecond too.
+func (t *table) lost(now int64) { t.raise(max(t.st.hw, now) + 1) }
 
 // raise makes the table vouch from since on only.
 func (t *table) raise(since int64) {
@@ -117,7 +117,7 @@ const (
 
 // strike strikes key, which may make the table dirty even if it is refused.
 func (t *table) strike(now int64, key [32]byte, from, until int64, entries int) error {
-	if from < t.st.since {
+	if from < t.st.since || from > now {
 		return strike.ErrUnsure
 	}
 	if t.keys.Get(key[:]) != nil {
