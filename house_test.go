@@ -38,6 +38,7 @@ var house = []struct {
 	{pkg: "./strike", mayNo: []string{"net", "net/..."}},
 
 	{pkg: "./mechs/krb5", may: []string{".", "./oid", "./internal/krb5", "./internal/window", "./strike"}},
+	{pkg: "./mechs/reauth", may: []string{".", "./oid", "./internal/record", "./internal/window", "./strike"}}, // takes mechanisms as values
 	{pkg: "./mechs/pkix/pkixtest", may: []string{".", "./oid", "./mechs/pkix"}},
 	{pkg: "./mechs/pkix", may: []string{".", "./oid", "./internal/record", "./internal/window", "./strike", "filippo.io/edwards25519"}},
 	{pkg: "./mechs", may: []string{".", "./oid", "./mechglue", "./mechs/..."}}, // the only one that puts several together
@@ -47,6 +48,7 @@ var house = []struct {
 	{pkg: "./seal/sealtest", may: []string{".", "./oid", "./strike", "./seal"}},
 	{pkg: "./seal/boltstate", may: []string{".", "./oid", "./strike", "./strike/boltstore", "./seal", "go.etcd.io/bbolt/..."}},
 	{pkg: "./seal", may: []string{".", "./oid", "./strike"}},
+	{pkg: "./rpcsecgss/...", may: []string{".", "./oid", "./internal/window", "./rpcsecgss/..."}},
 	{pkg: "./conformance", may: []string{".", "./oid"}},
 	{pkg: "./kdctest", may: []string{"./internal/krb5"}},
 	{pkg: "./cmd/...", may: []string{"..."}},
