@@ -44,6 +44,7 @@ type Recipient struct {
 	now     func() time.Time
 	budget  *budget
 	eraser  *eraser
+	buffers chunkPool // of streams
 
 	mu      sync.RWMutex
 	closed  bool

@@ -58,6 +58,8 @@ type Sender struct {
 
 	relayName gss.Name // the last Options.Relay
 	relayHash [32]byte
+
+	buffers chunkPool // of streams
 }
 
 const saltSize = 9

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"io"
+	"sync"
 
 	"github.com/gsseal/gss"
 	"github.com/gsseal/gss/oid"
@@ -85,7 +86,7 @@ func (s *Sender) SealStream(w io.Writer, o *Options) (io.WriteCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	return beginStream(s.mech, w, m, body, m)
+	return s.beginStream(w, m, body, m)
 }
 
 // GrantStream begins a stream that nobody can hand over without its relay key: it
@@ -100,7 +101,7 @@ func (s *Sender) GrantStream(dst []byte, w io.Writer, via *Sender, o *Options) (
 	if err != nil {
 		return dst, nil, err
 	}
-	if chunks, err = beginStream(s.mech, w, g[len(g)-streamHead:], body, nil); err != nil {
+	if chunks, err = s.beginStream(w, g[len(g)-streamHead:], body, nil); err != nil {
 		return dst, nil, err
 	}
 	return g, chunks, nil
@@ -121,6 +122,24 @@ func streamCipher(message, body []byte) (cipher.AEAD, error) {
 	key := expand32(&secret, []byte(labelStream), digest[:])
 	defer clear(key[:])
 	return newGCM(key[:])
+}
+
+// A chunkPool has buffers of streams that are over, overwritten.
+type chunkPool struct{ pool sync.Pool }
+
+// A chunkBuffer has room for a chunk and the octet after it.
+type chunkBuffer [chunkWire + 1]byte
+
+func (p *chunkPool) get() *chunkBuffer {
+	if b, ok := p.pool.Get().(*chunkBuffer); ok {
+		return b
+	}
+	return new(chunkBuffer)
+}
+
+func (p *chunkPool) put(b *chunkBuffer) {
+	clear(b[:])
+	p.pool.Put(b)
 }
 
 // A chunker is one side's place in a stream: the next chunk is number i.
@@ -145,27 +164,28 @@ func (c *chunker) next(last bool) []byte {
 
 type streamWriter struct {
 	chunker
-	w      io.Writer
-	closed bool
-	n      int    // octets of data in buf
-	buf    []byte // a chunk
+	w       io.Writer
+	buffers *chunkPool
+	buf     *chunkBuffer // nil: closed
+	n       int          // octets of data in buf
 }
 
 // beginStream writes begin to w.
-func beginStream(mech oid.OID, w io.Writer, message, body, begin []byte) (io.WriteCloser, error) {
+func (s *Sender) beginStream(w io.Writer, message, body, begin []byte) (io.WriteCloser, error) {
 	a, err := streamCipher(message, body)
 	if err != nil {
-		return nil, fail("Seal", mech, gss.Failure, err)
+		return nil, fail("Seal", s.mech, gss.Failure, err)
 	}
-	s := &streamWriter{chunker: chunker{mech: mech, aead: a}, w: w, buf: make([]byte, chunkWire)}
-	if s.put(begin); s.err != nil {
-		return nil, s.err
+	sw := &streamWriter{chunker: chunker{mech: s.mech, aead: a}, w: w, buffers: &s.buffers}
+	if sw.put(begin); sw.err != nil {
+		return nil, sw.err
 	}
-	return s, nil
+	sw.buf = s.buffers.get()
+	return sw, nil
 }
 
 func (s *streamWriter) Write(p []byte) (n int, err error) {
-	if s.closed && s.err == nil {
+	if s.buf == nil && s.err == nil {
 		return 0, fail("Seal", s.mech, gss.Failure, io.ErrClosedPipe)
 	}
 	for s.err == nil && n < len(p) {
@@ -184,10 +204,9 @@ func (s *streamWriter) Write(p []byte) (n int, err error) {
 }
 
 func (s *streamWriter) Close() error {
-	if s.closed {
+	if s.buf == nil {
 		return s.err
 	}
-	s.closed = true
 	left := int64(padme(max(minPadded, uint64(s.i*chunkSize+chunkHeader+int64(s.n))))) - s.i*chunkSize
 	for ; left > chunkSize && s.err == nil; left -= chunkSize {
 		s.seal(chunkSize, false)
@@ -195,7 +214,8 @@ func (s *streamWriter) Close() error {
 	if s.err == nil {
 		s.seal(int(left), true)
 	}
-	clear(s.buf)
+	s.buffers.put(s.buf)
+	s.buf = nil
 	return s.err
 }
 

@@ -68,7 +68,7 @@ func (u *unsealing) beginStream(ctx context.Context, rd io.Reader) (*StreamReade
 	if err := u.strike(ctx); err != nil {
 		return nil, err
 	}
-	return &StreamReader{chunker: chunker{mech: u.s.keys.mech, aead: a}, rd: rd, s: u.s, buf: make([]byte, chunkWire+1)}, nil
+	return &StreamReader{chunker: chunker{mech: u.s.keys.mech, aead: a}, rd: rd, s: u.s, buf: u.r.buffers.get()}, nil
 }
 
 // failRead returns the error for one of the reader's.
@@ -91,9 +91,9 @@ type StreamReader struct {
 	chunker
 	rd    io.Reader
 	s     *Source
-	buf   []byte // a chunk and the octet after it
-	ahead bool   // buf's last octet is the first of the next chunk
-	data  []byte // in buf, not read yet
+	buf   *chunkBuffer // nil: after an error
+	ahead bool         // buf's last octet is the first of the next chunk
+	data  []byte       // in buf, not read yet
 
 	used  int64 // plaintext up to the end of the data
 	ended bool  // no more data
@@ -111,20 +111,50 @@ type StreamReader struct {
 //
 // After an error there is nothing but the same error.
 func (s *StreamReader) Read(p []byte) (int, error) {
-	for len(s.data) == 0 {
-		if len(p) == 0 && s.err == nil {
-			return 0, nil
-		}
-		if s.err == nil {
-			s.err = s.open()
-			continue
-		}
-		clear(s.buf)
-		return 0, s.err
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if err := s.fill(); err != nil {
+		return 0, err
 	}
 	n := copy(p, s.data)
 	s.data = s.data[n:]
 	return n, nil
+}
+
+// WriteTo writes what is left to w, chunk by chunk, as io.Copy does, which calls it.
+// Its errors are those of Read but io.EOF, and w's as they are.
+func (s *StreamReader) WriteTo(w io.Writer) (n int64, err error) {
+	for {
+		if err := s.fill(); err == io.EOF {
+			return n, nil
+		} else if err != nil {
+			return n, err
+		}
+		m, err := w.Write(s.data)
+		if err == nil && m < len(s.data) {
+			err = io.ErrShortWrite
+		}
+		n, s.data = n+int64(m), s.data[m:]
+		if err != nil {
+			return n, err
+		}
+	}
+}
+
+// fill opens chunks until there is data.
+func (s *StreamReader) fill() error {
+	for len(s.data) == 0 {
+		if s.err != nil {
+			if s.buf != nil {
+				s.s.r.buffers.put(s.buf)
+				s.buf = nil
+			}
+			return s.err
+		}
+		s.err = s.open()
+	}
+	return nil
 }
 
 // open reads the next chunk. It returns io.EOF with the last: s.data is to be read
@@ -136,7 +166,7 @@ func (s *StreamReader) open() error {
 	}
 	have := 0
 	if s.ahead {
-		have = copy(s.buf, s.buf[chunkWire:])
+		have = copy(s.buf[:], s.buf[chunkWire:])
 	}
 	n, err := io.ReadFull(s.rd, s.buf[have:])
 	if err != nil && !atEnd(err) {

@@ -58,6 +58,9 @@ func openStream(t testing.TB, r *Recipient, rd io.Reader, o *UnsealOptions) ([]b
 		return nil, m, err
 	}
 	got, err := io.ReadAll(s)
+	if n, atEnd := s.WriteTo(io.Discard); n != 0 || atEnd != err {
+		t.Errorf("WriteTo after %v: %d, %v", err, n, atEnd)
+	}
 	if _, again := s.Read(make([]byte, 1)); err != nil && again != err || err == nil && again != io.EOF {
 		t.Errorf("the error is %v first, and then %v", err, again)
 	}
@@ -142,6 +145,7 @@ func TestStream(t *testing.T) {
 	if _, err := io.Copy(w, iotest.HalfReader(bytes.NewReader(data))); err != nil {
 		t.Fatal(err)
 	}
+	buf := w.(*streamWriter).buf
 	for range 2 {
 		if err := w.Close(); err != nil {
 			t.Fatal(err)
@@ -157,10 +161,11 @@ func TestStream(t *testing.T) {
 	if n, err := sr.Read(nil); n != 0 || err != nil {
 		t.Errorf("Read(nil): %d, %v", n, err)
 	}
+	opened := sr.buf
 	if err := iotest.TestReader(sr, data); err != nil {
 		t.Error(err)
 	}
-	if !isZero(sr.buf) || !isZero(w.(*streamWriter).buf) {
+	if !isZero(opened[:]) || !isZero(buf[:]) {
 		t.Error("plaintext is left behind the end")
 	}
 }
@@ -628,6 +633,38 @@ type shortWriter struct{}
 
 func (shortWriter) Write(p []byte) (int, error) { return len(p) - 1, nil }
 
+// A StreamReader writes what it reads, from any place on, and goes on after w fails.
+func TestStreamWriteTo(t *testing.T) {
+	alice, bob := pair("alice", "bob")
+	s, r := mustSender(t, alice), mustRecipient(t, nil, bob)
+	data := pattern(5*chunkData/2 + 1)
+	wire := mustStream(t, s, data, nil)
+	sr, _, err := r.UnsealStream(t.Context(), bytes.NewReader(wire), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	buf := sr.buf
+	var got bytes.Buffer
+	if _, err := io.CopyN(&got, sr, 10); err != nil {
+		t.Fatal(err)
+	}
+	broken := errors.New("broken")
+	if n, err := sr.WriteTo(brokenWriter{broken}); n != 0 || err != broken {
+		t.Errorf("%d, %v", n, err)
+	}
+	n, err := sr.WriteTo(shortWriter{})
+	if n != chunkData-10-1 || err != io.ErrShortWrite {
+		t.Errorf("%d, %v", n, err)
+	}
+	got.Write(data[10:][:n])
+	if m, err := io.Copy(&got, sr); m != int64(len(data))-10-n || err != nil {
+		t.Errorf("%d, %v", m, err)
+	}
+	if !bytes.Equal(got.Bytes(), data) || !isZero(buf[:]) {
+		t.Error("other data, or some is left")
+	}
+}
+
 // Streams outlive the Sender, and go on side by side.
 func TestStreamsTogether(t *testing.T) {
 	alice, bob := pair("alice", "bob")
@@ -769,7 +806,7 @@ func FuzzUnsealStream(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			w := &streamWriter{chunker: chunker{aead: a}, w: &out, buf: make([]byte, chunkWire)}
+			w := &streamWriter{chunker: chunker{aead: a}, w: &out, buffers: &r.buffers, buf: r.buffers.get()}
 			writeAll(t, w, got)
 			if !bytes.Equal(out.Bytes(), wire[336:]) {
 				t.Error("two forms of one stream")
@@ -778,34 +815,37 @@ func FuzzUnsealStream(f *testing.F) {
 	})
 }
 
-// BenchmarkStream seals a mebioctet and reads it; compare with BenchmarkStreamAEAD,
-// which does nothing but encrypt and decrypt as much under one key in one piece.
+// BenchmarkStream seals a mebioctet into nothing, or reads it from memory; compare with
+// BenchmarkStreamAEAD, which encrypts or decrypts as much under one key in one piece.
 func BenchmarkStream(b *testing.B) {
 	alice, bob := pair("alice", "bob")
 	s, r := mustSender(b, alice), mustRecipient(b, nil, bob)
 	data := pattern(1 << 20)
-	var out bytes.Buffer
-	out.Grow(int(StreamSize(1 << 20)))
-	p := make([]byte, 1<<16)
-	b.SetBytes(1 << 20)
-	b.ReportAllocs()
-	for b.Loop() {
-		out.Reset()
-		writeAll(b, func() io.WriteCloser {
-			w, err := s.SealStream(&out, nil)
+	b.Run("seal", func(b *testing.B) {
+		b.SetBytes(1 << 20)
+		b.ReportAllocs()
+		for b.Loop() {
+			w, err := s.SealStream(io.Discard, nil)
 			if err != nil {
 				b.Fatal(err)
 			}
-			return w
-		}(), data)
-		sr, _, err := r.UnsealStream(b.Context(), &out, nil)
-		for err == nil {
-			_, err = sr.Read(p)
+			writeAll(b, w, data)
 		}
-		if err != io.EOF {
-			b.Fatal(err)
+	})
+	b.Run("unseal", func(b *testing.B) {
+		wire := mustStream(b, s, data, nil)
+		b.SetBytes(1 << 20)
+		b.ReportAllocs()
+		for b.Loop() {
+			sr, _, err := r.UnsealStream(b.Context(), bytes.NewReader(wire), nil)
+			if err != nil {
+				b.Fatal(err)
+			}
+			if n, err := io.Copy(io.Discard, sr); n != 1<<20 || err != nil {
+				b.Fatal(err)
+			}
 		}
-	}
+	})
 }
 
 func BenchmarkStreamAEAD(b *testing.B) {
@@ -814,14 +854,21 @@ func BenchmarkStreamAEAD(b *testing.B) {
 		b.Fatal(err)
 	}
 	data, out := pattern(1<<20), make([]byte, 1<<20+16)
-	b.SetBytes(1 << 20)
-	b.ReportAllocs()
-	for b.Loop() {
-		c := a.Seal(out[:0], zeroNonce[:], data, nil)
-		if _, err := a.Open(data[:0], zeroNonce[:], c, nil); err != nil {
-			b.Fatal(err)
+	c := a.Seal(nil, zeroNonce[:], data, nil)
+	b.Run("seal", func(b *testing.B) {
+		b.SetBytes(1 << 20)
+		for b.Loop() {
+			a.Seal(out[:0], zeroNonce[:], data, nil)
 		}
-	}
+	})
+	b.Run("unseal", func(b *testing.B) {
+		b.SetBytes(1 << 20)
+		for b.Loop() {
+			if _, err := a.Open(out[:0], zeroNonce[:], c, nil); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
 
 // refGCMNonce is refGCM with a nonce and without associated data.

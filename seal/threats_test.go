@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/aes"
 	"encoding/binary"
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -318,7 +319,7 @@ func BenchmarkRefuse(b *testing.B) {
 	for _, contexts := range []string{"1", "1000"} {
 		alice, bob := pair("alice", "bob")
 		s := mustSender(b, alice)
-		r := mustRecipient(b, &RecipientOptions{ScanRate: 1e12, Quota: 1 << 30, Store: seenStore{}})
+		r := mustRecipient(b, &RecipientOptions{ScanRate: math.MaxInt, Quota: 1 << 30, Store: seenStore{}})
 		if contexts != "1" {
 			for i := range 999 {
 				_, sc := pair(string(rune(i)), "bob")

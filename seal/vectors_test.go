@@ -414,7 +414,7 @@ func (v vector) seal(sc *fixedContext, m *Message, body, data []byte) {
 		return
 	}
 	var chunks bytes.Buffer
-	w, err := beginStream("", &chunks, got, secret, nil)
+	w, err := s.beginStream(&chunks, got, secret, nil)
 	if err != nil {
 		v.Fatal(err)
 	}
