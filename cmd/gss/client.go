@@ -32,7 +32,10 @@ is a host-based name, "host@server.example.org"; "host" alone means host@HOST.
 
 Kerberos reads KRB5_CONFIG (default /etc/krb5.conf) and takes its credentials
 from KRB5CCNAME (kinit) or KRB5_CLIENT_KTNAME. Certificates come from --cert,
---key and --ca. To have something to try it with: gss help kdc, gss help cert.`,
+--key and --ca. To have something to try it with: gss help kdc, gss help cert.
+
+--seal-state adds to FILE, which is made if need be, what gss seal and unseal
+need of this context; the server has to do that, too. Keep FILE secret.`,
 	setup: func(fs *flag.FlagSet) func(context.Context, *shell, []string) error {
 		c := sampleClient{}
 		var creds credentialFlags
@@ -45,6 +48,7 @@ from KRB5CCNAME (kinit) or KRB5_CLIENT_KTNAME. Certificates come from --cert,
 		fs.BoolVar(&c.noMIC, "no-mic", false, "do not ask for a MIC of the message")
 		fs.BoolVar(&c.noMutual, "no-mutual", false, "do not ask the server to prove itself")
 		fs.BoolVar(&c.file, "f", false, "MESSAGE is the name of a file to send")
+		fs.StringVar(&c.sealState, "seal-state", "", "`FILE`: what sealing needs of this context goes there")
 		timeout := fs.Duration("timeout", 30*time.Second, "`TIME`: give up after it")
 		return func(ctx context.Context, sh *shell, args []string) error {
 			if len(args) != 3 {
@@ -80,6 +84,7 @@ type sampleClient struct {
 	port, count                        int
 	noWrap, noEncrypt, noMIC, noMutual bool
 	file                               bool
+	sealState                          string
 
 	ms    mechglue.Mechanisms
 	creds []gss.Credential
@@ -145,6 +150,12 @@ func (c *sampleClient) session(ctx context.Context, out io.Writer, conn net.Conn
 		} else {
 			fmt.Fprintln(out, "Signature verified.")
 		}
+	}
+	if c.sealState != "" { // only now: a server that cannot keep its end hangs up
+		if err := keepState(ctx, c.sealState, sc); err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "Kept for sealing in %s.\n", c.sealState)
 	}
 	return writeFrame(conn, sampleNoop, nil)
 }

@@ -1,7 +1,7 @@
 // Command gss tries out, explains and serves the mechanisms of this module: a
-// demonstration of sealed messages, a token inspector, throwaway certificates, a
-// throwaway KDC, and both sides of MIT's gss-sample protocol. Run it without
-// arguments for its help.
+// demonstration of sealed messages, sealing and unsealing of files, both sides of
+// MIT's gss-sample protocol, throwaway certificates, a throwaway KDC, a token
+// inspector, and measurements. Run it without arguments for its help.
 package main
 
 import (
@@ -35,7 +35,10 @@ type command struct {
 	setup func(fs *flag.FlagSet) func(ctx context.Context, sh *shell, args []string) error
 }
 
-var commands = []command{demoCommand, mechsCommand, inspectCommand, certCommand, kdcCommand, clientCommand, serverCommand}
+var commands = []command{
+	demoCommand, sealCommand, grantCommand, presentCommand, unsealCommand,
+	clientCommand, serverCommand, certCommand, kdcCommand, mechsCommand, inspectCommand,
+}
 
 // A shell is where a command runs: tests have their own.
 type shell struct {

@@ -36,7 +36,10 @@ Certificates come from --cert, --key and --ca. It serves until it is
 interrupted. To have something to try it with: gss help kdc, gss help cert.
 
 For ten minutes after its start it refuses Kerberos clients that do not ask it
-to prove itself (gss-client -nomutual): they could be replays of earlier ones.`,
+to prove itself (gss-client -nomutual): they could be replays of earlier ones.
+
+--seal-state adds to FILE, which is made if need be, what gss seal and unseal
+need of each client's context; the client has to do that, too. Keep FILE secret.`,
 	setup: func(fs *flag.FlagSet) func(context.Context, *shell, []string) error {
 		s := sampleServer{}
 		var creds credentialFlags
@@ -44,6 +47,7 @@ to prove itself (gss-client -nomutual): they could be replays of earlier ones.`,
 		port := fs.Int("port", 4444, "`N`: listen on this port; 0 chooses one")
 		listen := fs.String("listen", "127.0.0.1", "`ADDR`: listen on this address; 0.0.0.0 is all")
 		fs.BoolVar(&s.once, "once", false, "end after one connection")
+		fs.StringVar(&s.sealState, "seal-state", "", "`FILE`: what sealing needs of clients' contexts goes there")
 		mech := fs.String("mech", "", "`NAME`: accept only this mechanism, or OID (default: all)")
 		return func(ctx context.Context, sh *shell, args []string) error {
 			if len(args) != 1 {
@@ -80,6 +84,9 @@ type sampleServer struct {
 	once  bool
 	ms    mechglue.Mechanisms
 	names map[gss.Name]bool // the service's, in each mechanism
+
+	sealState string
+	keep      sync.Mutex // of that file
 
 	mu  sync.Mutex // of out
 	out io.Writer
@@ -220,6 +227,9 @@ func (s *sampleServer) session(ctx context.Context, n int, conn net.Conn) error 
 		s.printf("%d: %s to %s, by %s, flags %s\n", n, party(i.Peer), party(i.Local), mechName(i.Mech), i.Flags)
 		conn.SetDeadline(time.Time{})
 		conn = patient{conn}
+		if err := s.keepState(ctx, n, sc); err != nil {
+			return err
+		}
 	}
 	for {
 		f, token, err := readFrame(conn, maxMessage)
@@ -230,6 +240,20 @@ func (s *sampleServer) session(ctx context.Context, n int, conn net.Conn) error 
 			return err
 		}
 	}
+}
+
+// keepState adds sc to the file of --seal-state.
+func (s *sampleServer) keepState(ctx context.Context, n int, sc gss.Context) error {
+	if s.sealState == "" {
+		return nil
+	}
+	s.keep.Lock()
+	defer s.keep.Unlock()
+	if err := keepState(ctx, s.sealState, sc); err != nil {
+		return err
+	}
+	s.printf("%d: kept for sealing in %s\n", n, s.sealState)
+	return nil
 }
 
 // message takes one Data frame and answers it.
