@@ -26,12 +26,13 @@ type fault struct {
 	forgets bool      // without a floor
 	racy    bool      // looks up, then inserts
 	mute    bool      // admits all
+	prophet bool      // vouches for the time to come
 }
 
 func (s *naive) Strike(_ context.Context, key [32]byte, from, until time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if from.Before(s.since) {
+	if from.Before(s.since) || from.After(time.Now()) && !s.prophet {
 		return strike.ErrUnsure
 	}
 	if _, ok := s.seen[key]; ok && !s.mute {
@@ -64,6 +65,7 @@ func TestSuiteRefusesBrokenStores(t *testing.T) {
 		"racy":    {fault{since: time.Now(), racy: true}, "Race"},
 		"forgets": {fault{since: time.Now(), forgets: true}, "NeverAgainAfterUntil"},
 		"vouches": {fault{}, "FromBeforeSince"},
+		"prophet": {fault{since: time.Now(), prophet: true}, "FromTheFuture"},
 	}
 	const env = "STRIKETEST_BROKEN"
 	if b, ok := broken[os.Getenv(env)]; ok {

@@ -32,7 +32,8 @@ if not since or not get(id) or key == '' then
   if (redis.call('INFO', 'cluster'):match('cluster_enabled:(%d)') or '0') ~= '0' then return {'cluster', '0'} end
 end
 if not since or not get(id) then
-  since = math.max(since or 0, hw + skew, now + skew, mine + skew)
+  -- Nobody's from was later than his clock, and no clock later than this.
+  since = math.max(since or 0, hw + skew, now + skew, mine + skew) + 1
   for _, old in ipairs(redis.call('ZRANGEBYSCORE', z, '-1', '-1')) do redis.call('ZREM', z, old) end
   put('since', since)
   put('floor', floor)
@@ -46,7 +47,7 @@ end
 local function answer(what) return {what, string.format('%.0f', since)} end
 if key == '' then return answer('open') end
 
-if from < since then return answer('unsure') end
+if from < since or from > mine then return answer('unsure') end
 if redis.call('ZSCORE', z, key) then return answer('seen') end
 
 local function purge(n)

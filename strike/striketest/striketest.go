@@ -30,6 +30,7 @@ func Run(t *testing.T, open func(t *testing.T) strike.Store) {
 		{"FirstThenSeen", firstThenSeen},
 		{"EveryBitCounts", everyBitCounts},
 		{"FromBeforeSince", fromBeforeSince},
+		{"FromTheFuture", fromTheFuture},
 		{"NeverAgainAfterUntil", neverAgainAfterUntil},
 		{"LongExpired", longExpired},
 		{"FarTimes", farTimes},
@@ -92,6 +93,21 @@ func fromBeforeSince(t *testing.T, s strike.Store) {
 	for _, from := range []time.Time{now.Add(-time.Hour), now.Add(-time.Hour), {}, time.Unix(0, 0)} {
 		if err := s.Strike(t.Context(), k, from, now.Add(time.Hour)); !errors.Is(err, strike.ErrUnsure) {
 			t.Fatalf("from %v: %v, want ErrUnsure", from, err)
+		}
+	}
+	if err := s.Strike(t.Context(), k, now, now.Add(time.Hour)); err != nil {
+		t.Errorf("a refusal struck the key: %v", err)
+	}
+}
+
+// fromTheFuture: a store that starts between now and from would vouch for the key
+// once more.
+func fromTheFuture(t *testing.T, s strike.Store) {
+	now := time.Now()
+	k := key(t, 0)
+	for _, from := range []time.Time{now.Add(time.Minute), now.Add(time.Hour), time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC)} {
+		if err := s.Strike(t.Context(), k, from, from.Add(time.Hour)); !errors.Is(err, strike.ErrUnsure) {
+			t.Errorf("from %v: %v, want ErrUnsure", from, err)
 		}
 	}
 	if err := s.Strike(t.Context(), k, now, now.Add(time.Hour)); err != nil {
