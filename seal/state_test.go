@@ -263,7 +263,7 @@ func TestStateMalformed(t *testing.T) {
 		"version 2":                  change(len(stateMagic), 2),
 		"unknown flag":               change(len(stateMagic)+1, 3),
 		"nanoseconds":                change(len(stateMagic)+10, 0x3b, 0x9a, 0xca, 0x00),
-		"made in the year 292e9":     change(len(stateMagic)+2, 0x7f),
+		"made in the year 73e9":      change(len(stateMagic)+2, 0x20),
 		"made in 1970":               change(len(stateMagic)+2, 0, 0, 0, 0, 0, 0, 0, 10),
 		"negative expiry":            change(len(stateMagic)+14, 0x80),
 		"expired when made":          change(len(stateMagic)+14, 0, 0, 0, 0, 0, 0, 0, 1),
@@ -284,6 +284,50 @@ func TestStateMalformed(t *testing.T) {
 	}
 	if _, err := ParseState(sign(append(append(append(bytes.Clone(good[:lanes]), 4), seqLanes(4)...), make([]byte, 32)...))); err != nil {
 		t.Error("four lanes:", err)
+	}
+}
+
+// Octets that fit together, of a State that no context gives.
+func TestStateImpossible(t *testing.T) {
+	half := time.Unix(497490*3600, 0).Add(30 * time.Minute)
+	for what, c := range map[string]struct {
+		at     time.Time
+		spoil  func(*State)
+		patch  func(b []byte)
+		sounds bool
+	}{
+		"nothing wrong":     {at: half, sounds: true},
+		"expired when made": {at: half, spoil: func(s *State) { s.out.expiry = half.UnixMilli() - 1 }},
+		"made in 1970":      {at: time.Unix(400, 0), spoil: func(s *State) { s.out.established = time.Unix(200, 0) }},
+		"keys from before":  {at: half, spoil: func(s *State) { s.out.tree = newTree(&[32]byte{1}, 497489, 497490) }},
+		"the same, to open": {at: half, spoil: func(s *State) { s.in.tree = newTree(&[32]byte{1}, 497489, 497490) }},
+		"erased beyond": {
+			at:    half,
+			spoil: func(s *State) { s.out.tree.raise(lastEpoch); s.in.tree.raise(lastEpoch) },
+			patch: func(b []byte) { b[len(b)-32-2]++ },
+		},
+	} {
+		sc, _ := pair("alice", "bob")
+		sc.info.Expiry = c.at.Add(time.Millisecond)
+		s, err := newState(sc, func() time.Time { return c.at })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.spoil != nil {
+			c.spoil(s)
+		}
+		b := s.Append(nil)
+		if c.patch != nil {
+			if _, err := ParseState(b); err != nil {
+				t.Errorf("%s, before: %v", what, err)
+			}
+			c.patch(b)
+			b = sign(b)
+		}
+		_, err = ParseState(b)
+		if c.sounds && err != nil || !c.sounds && !errors.Is(err, ErrState) {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }
 
@@ -609,6 +653,24 @@ func TestStateFollow(t *testing.T) {
 	if s2.Follow(src2) {
 		t.Error("followed what is gone")
 	}
+}
+
+// A Sender of a State has no keys of the past, and there is none after the end.
+func TestStateSenderTime(t *testing.T) {
+	alice, _ := pair("alice", "bob")
+	c := &clock{t: time.Unix(497490*3600, 0)}
+	alice.info.Expiry = c.t.Add(2*time.Hour + 30*time.Minute)
+	s, err := newState(alice, c.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.add(2*time.Hour + 30*time.Minute)
+	if x := stateSender(t, s); x.tree.low != 497492 {
+		t.Errorf("a Sender with keys of hour %d", x.tree.low)
+	}
+	c.add(time.Millisecond)
+	_, err = s.NewSender()
+	wantMajor(t, "after the end", err, gss.ContextExpired, nil)
 }
 
 func TestStateErrors(t *testing.T) {
