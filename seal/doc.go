@@ -55,6 +55,10 @@
 // random. A number that repeats all the same, after a snapshot was restored, shows
 // that two messages have one sender, and nothing more.
 //
+// A [State] is what sealing needs of a context, in 1 KiB that outlive the context and
+// the process; package boltstate keeps those of many contexts in a file, and the
+// strikes with them.
+//
 // Bob looks a message's tag up among those that he expects, whatever the number of
 // his contexts. What is not there, after losses or from a new lane, he finds by trying
 // his contexts, within a budget that garbage cannot spend for those who are
