@@ -45,7 +45,7 @@ func (s inTx) Strike(ctx context.Context, key [32]byte, from, until time.Time) e
 }
 
 func TestInTxSuite(t *testing.T) {
-	striketest.Run(t, func(t *testing.T) strike.Store {
+	striketest.Rounds(t, 200, func(t *testing.T) strike.Store {
 		db := openDB(t, true)
 		err := db.Update(func(tx *bolt.Tx) error {
 			_, err := boltstore.InTx(tx, boltstore.Options{})

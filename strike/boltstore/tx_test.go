@@ -28,7 +28,7 @@ func (b begun) Strike(ctx context.Context, key [32]byte, from, until time.Time) 
 func (b begun) Close() error { return b.s.Close() }
 
 func TestTxSuite(t *testing.T) {
-	striketest.Run(t, func(t *testing.T) strike.Store { return begun{mustOpen(t, testPath(t), Options{}, environment{})} })
+	striketest.Rounds(t, 200, func(t *testing.T) strike.Store { return begun{mustOpen(t, testPath(t), Options{}, environment{})} })
 }
 
 // note writes v in a bucket of the caller's.

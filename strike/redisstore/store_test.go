@@ -68,6 +68,7 @@ func TestProcesses(t *testing.T) {
 }
 
 func TestPrefix(t *testing.T) {
+	t.Parallel()
 	r := startServer(t)
 	a, b, a2 := r.open(t, Options{Prefix: "a:"}), r.open(t, Options{Prefix: "b:"}), r.open(t, Options{Prefix: "a:"})
 	now := time.Now()
@@ -155,6 +156,7 @@ func TestNewSince(t *testing.T) {
 }
 
 func TestRefusedServers(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		args []string
 		want error
@@ -200,6 +202,7 @@ func TestRefusedServers(t *testing.T) {
 
 // A master that has lost its replicas refuses, if it was told to.
 func TestNoReplicas(t *testing.T) {
+	t.Parallel()
 	r := startServer(t)
 	s := r.open(t, Options{})
 	r.do(t, "CONFIG", "SET", "min-replicas-to-write", "1")
@@ -208,6 +211,7 @@ func TestNoReplicas(t *testing.T) {
 }
 
 func TestFullAndPurge(t *testing.T) {
+	t.Parallel()
 	r := startServer(t)
 	s := r.open(t, Options{Entries: 100, Skew: 100 * time.Millisecond})
 	now := time.Now()
@@ -231,6 +235,7 @@ func TestFullAndPurge(t *testing.T) {
 
 // Redis has no memory left: the store is full, as long as it has nothing to forget.
 func TestMaxMemory(t *testing.T) {
+	t.Parallel()
 	r := startServer(t)
 	s := r.open(t, Options{Skew: 100 * time.Millisecond})
 	now := time.Now()
@@ -251,6 +256,7 @@ func TestMaxMemory(t *testing.T) {
 }
 
 func TestClocksDiffer(t *testing.T) {
+	t.Parallel()
 	r := startServer(t)
 	clock := atomic.Int64{}
 	s, err := open(t.Context(), r.client(t), Options{}, environment{func() time.Time { return time.Now().Add(time.Duration(clock.Load())) }, script})
@@ -338,6 +344,7 @@ func (s stepping) Strike(ctx context.Context, key [32]byte, from, until time.Tim
 
 // An answer that does not come is no ErrSeen: the command is not sent again.
 func TestLostAnswer(t *testing.T) {
+	t.Parallel()
 	r := startServer(t)
 	direct := r.open(t, Options{})
 	g := newGate(t, r.addr)
@@ -365,6 +372,7 @@ func TestLostAnswer(t *testing.T) {
 }
 
 func TestServerGone(t *testing.T) {
+	t.Parallel()
 	r := startServer(t)
 	s := r.open(t, Options{})
 	r.kill()
@@ -377,6 +385,7 @@ func TestServerGone(t *testing.T) {
 
 // A server that accepts and never answers.
 func TestContext(t *testing.T) {
+	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -409,6 +418,7 @@ func TestContext(t *testing.T) {
 }
 
 func TestSinceOption(t *testing.T) {
+	t.Parallel()
 	r := startServer(t)
 	later := time.Now().Add(time.Second)
 	s := r.open(t, Options{Since: later})

@@ -3,6 +3,7 @@ package striketest
 import (
 	"bytes"
 	"fmt"
+	"strings"
 
 	"github.com/gsseal/gss/strike"
 )
@@ -10,11 +11,7 @@ import (
 // methodsIn returns the first goroutine in a listing of runtime.Stack that runs
 // code of s's package, the caller's own left out; "" if there is none.
 func methodsIn(stacks []byte, s strike.Store) string {
-	pkg := fmt.Sprintf("%T", s) // *boltstore.Store
-	pkg = pkg[:bytes.IndexByte([]byte(pkg), '.')]
-	for len(pkg) > 0 && pkg[0] == '*' {
-		pkg = pkg[1:]
-	}
+	pkg, _, _ := strings.Cut(strings.TrimLeft(fmt.Sprintf("%T", s), "*"), ".") // *boltstore.Store
 	for i, g := range bytes.Split(stacks, []byte("\n\n")) {
 		if i > 0 && bytes.Contains(g, []byte("/"+pkg+".(*")) {
 			return string(g)

@@ -17,12 +17,15 @@ import (
 	"github.com/gsseal/gss/strike"
 )
 
-// Run runs the suite. open returns a new, empty store, complete since then, with
-// room for a few thousand keys; it registers what cleans up with t.Cleanup. If the
-// store is an io.Closer it is closed, too, and has to leave no goroutine behind.
-// The suite uses the real clock, and takes a second and as long as the store needs
-// for 64,000 strikes, of which 1,000 win.
-func Run(t *testing.T, open func(t *testing.T) strike.Store) {
+// Run runs the suite, of 1,000 rounds. open returns a new, empty store, complete
+// since then, with room for a few thousand keys; it registers what cleans up with
+// t.Cleanup. If the store is an io.Closer it is closed, too, and has to leave no
+// goroutine behind. The suite uses the real clock, and takes a second and as long as
+// the store needs for 64,000 strikes, of which 1,000 win.
+func Run(t *testing.T, open func(t *testing.T) strike.Store) { Rounds(t, 1000, open) }
+
+// Rounds is Run with another number of rounds in which 64 goroutines race for a key.
+func Rounds(t *testing.T, rounds int, open func(t *testing.T) strike.Store) {
 	for _, c := range []struct {
 		name string
 		test func(*testing.T, strike.Store)
@@ -34,7 +37,7 @@ func Run(t *testing.T, open func(t *testing.T) strike.Store) {
 		{"NeverAgainAfterUntil", neverAgainAfterUntil},
 		{"LongExpired", longExpired},
 		{"FarTimes", farTimes},
-		{"Race", race},
+		{"Race", func(t *testing.T, s strike.Store) { race(t, s, rounds) }},
 		{"DoneContext", doneContext},
 		{"CancelWhileWaiting", cancelWhileWaiting},
 		{"Close", closed},
@@ -182,12 +185,12 @@ func farTimes(t *testing.T, s strike.Store) {
 	}
 }
 
-// race lets 64 goroutines strike the same key, 1,000 times.
-func race(t *testing.T, s strike.Store) {
-	const racers, rounds = 64, 1000
+// race lets 64 goroutines strike the same key, again and again.
+func race(t *testing.T, s strike.Store, rounds int) {
+	const racers = 64
 	now := time.Now()
-	var nils, others [rounds]atomic.Int32
-	var start [rounds]sync.WaitGroup
+	nils, others := make([]atomic.Int32, rounds), make([]atomic.Int32, rounds)
+	start := make([]sync.WaitGroup, rounds)
 	for n := range start {
 		start[n].Add(racers)
 	}

@@ -1,3 +1,5 @@
+//go:build unix
+
 package boltstore
 
 import (
@@ -290,5 +292,15 @@ func TestShortWrite(t *testing.T) {
 			}
 		}
 		tr.again(t, fmt.Sprintf("limit %d", limit), path)
+	}
+}
+
+func TestPipe(t *testing.T) {
+	path := testPath(t)
+	if err := syscall.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(path, Options{LockTimeout: time.Second}); !errors.Is(err, strike.ErrBroken) {
+		t.Errorf("a pipe: %v", err)
 	}
 }
