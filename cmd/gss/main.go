@@ -37,7 +37,7 @@ type command struct {
 
 var commands = []command{
 	demoCommand, sealCommand, grantCommand, presentCommand, unsealCommand,
-	clientCommand, serverCommand, certCommand, kdcCommand, mechsCommand, inspectCommand,
+	clientCommand, serverCommand, certCommand, kdcCommand, mechsCommand, inspectCommand, benchCommand,
 }
 
 // A shell is where a command runs: tests have their own.

@@ -109,7 +109,7 @@ func adviseSealed(path string, err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, seal.ErrTruncated):
-		how = "It is cut off: fetch it again."
+		how = "It is cut off, or was changed on its way: fetch it again."
 	case errors.Is(err, seal.ErrExpired):
 		how = `Too late: its originator said until when it opens, --max-age may say less, and what
 gss present makes is good for five minutes. Or a clock is wrong.`
