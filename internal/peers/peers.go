@@ -46,6 +46,7 @@ var packages = map[string]string{
 	"openssl":      "openssl",
 	"spin":         "spin",
 	"strace":       "strace",
+	"redis-server": "redis-server",
 }
 
 // Need skips the test unless every program is there; see the package's
