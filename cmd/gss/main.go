@@ -165,7 +165,7 @@ func (c *command) help(w io.Writer, fs *flag.FlagSet) {
 		if value != "" {
 			usage, value = strings.TrimPrefix(usage, value+": "), " "+value
 		}
-		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "0" {
+		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "0" && f.DefValue != "0s" {
 			usage += " (default " + f.DefValue + ")"
 		}
 		fmt.Fprintf(tw, "  %s%s%s\t%s\n", dashes, f.Name, value, usage)

@@ -170,7 +170,9 @@ func adviseGrant(path string, err error) error {
 	if errors.Is(err, seal.ErrTruncated) || errors.Is(err, seal.ErrExpired) || errors.Is(err, seal.ErrErased) || errors.Is(err, seal.ErrNotYet) {
 		return adviseSealed(path, err)
 	}
-	return fmt.Errorf("%w\nIt was changed on its way, or is no grant for you: gss grant --via makes one, under a\ncontext that is also in %s.", err, path)
+	const how = `It was changed on its way, or is no grant for you: gss grant --via makes one, under a
+context that is also in the state file.`
+	return fmt.Errorf("%w\n%s", err, how)
 }
 
 // relayOf makes the Relay of the very context under which a grant was sealed; there

@@ -19,9 +19,9 @@ var unsealCommand = command{
 	long: `
 Opens what the peer of a context in the state file sealed, with gss seal or a
 program; verifies what the message claims and what you require; prints what was
-verified and writes the body. Nothing is written before everything is verified:
-OUT appears whole or not at all, and a message that opens once is not used up by
-a damaged copy.
+verified and writes the body. Nothing appears before everything is verified: OUT
+is there whole or not at all, and a message that opens once is not used up by a
+damaged copy.
 
     gss unseal --state bob.state -o letter.txt letter.sealed
     gss unseal --state bob.state --require one-time,relay --max-age 24h \
