@@ -1,0 +1,65 @@
+// Package rpcsecgss is ONC RPC version 2 (RFC 5531) with the security flavor
+// RPCSEC_GSS version 1 (RFC 2203), client and server, over any mechanism. On the
+// wire it is what MIT's kadmind and libtirpc speak; it is tried with both.
+//
+//	c := rpcsecgss.NewClient(conn, 2112, 2, rpcsecgss.ClientOptions{Mech: mech, Target: target})
+//	defer c.Close()
+//	results, err := c.Call(ctx, 12, args)
+//
+//	s := rpcsecgss.NewServer(rpcsecgss.ServerOptions{
+//		Accept: func() (gss.Handshake, error) { return mech.Accept(nil) },
+//	})
+//	s.Handle(200100, 1, func(ctx context.Context, c *rpcsecgss.Call) ([]byte, error) { … })
+//	err := s.Serve(listener)
+//
+// Arguments and results are octets, in XDR (RFC 4506): [Encoder] and [Decoder]
+// write and read them. Messages travel by record marking over a stream (RFC 5531
+// §11), or one to a datagram.
+//
+// # What is protected
+//
+// The header of a call (program, version, procedure) can be read by anyone and is
+// authenticated. Arguments and results are encrypted with [Privacy], the default;
+// authenticated with [Integrity]; with [None] they are neither, and whoever sits
+// on the line changes them. The verifier of a reply covers the call's sequence
+// number and nothing else, so that with None a reply proves only that the server
+// has seen the call. That a call failed (the accept_stat) is outside of what is
+// protected under every service, and a denial has no verifier at all: who sits on
+// the line can make a call fail, but not have it done otherwise than it was made.
+//
+// # Sequence numbers
+//
+// Each transmission has a number of its own. A server remembers the last
+// [Window] of them in each context, moves on only for a number whose header
+// verified, and drops in silence what it has seen and what is too old to say.
+// A context's own replay detection must be off (RFC 2203 §5.2.2), as messages
+// overtake each other, and the client never asks for it; a server goes along with
+// initiators that did (MIT's do), but refuses a context with gss.Sequence.
+//
+// # At most once
+//
+// A client repeats a call that was denied because its context is gone or has
+// ended, and over datagrams one that is not answered: the same xid, a new
+// sequence number, a new context if need be. The server knows such a call by its
+// principal, host, xid and a hash of what it asks, and answers again what it
+// answered before instead of executing it again, until its memory of replies
+// (ServerOptions.Replies, ReplyOctets) is full of later ones. An anonymous
+// principal's calls are told apart by context instead.
+//
+// # Real peers
+//
+// The servers of MIT (gssrpc) and libtirpc look a context up by TCP connection and
+// not by handle, keep to the service of its first message, deny the INIT of
+// service 0, and deny a repeated sequence number with CTXPROBLEM where RFC 2203
+// drops it. The client keeps to what works with both: one context, one service, a
+// connection. The server is as RFC 2203 says: handles are random, and good on any
+// connection; the service is each call's own.
+//
+// # What is not there
+//
+// Version 2 (RFC 5403: channel bindings) and version 3 (RFC 7861): their INIT is
+// denied with AUTH_REJECTEDCRED. Other flavors but AUTH_NONE. The port mapper.
+// Batching: each call has a reply. Over datagrams an INIT is answered at the length
+// of the mechanism's token, to whatever address it says it came from. The
+// number of a server's connections is up to its net.Listener.
+package rpcsecgss

@@ -1,0 +1,373 @@
+package rpcsecgss
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/gsseal/gss"
+)
+
+// maxLegs is more tokens than any mechanism sends.
+const maxLegs = 32
+
+// maxOutstanding bounds a client's calls at a time, whatever the window.
+const maxOutstanding = 1024
+
+var (
+	errVerifier = errors.New("rpcsecgss: the reply's verifier is not the server's")
+	errEnd      = errors.New("rpcsecgss: the sides do not agree on when the context is complete")
+	errSequence = errors.New("rpcsecgss: the mechanism insists on the order of messages")
+)
+
+// A session is a context as its initiator sees it. It is used from acquire to
+// release; drop ends it when the last user has gone.
+type session struct {
+	sc     gss.Context
+	handle []byte
+	slots  chan struct{} // one for each call that the server's window has room for
+
+	mu      sync.Mutex
+	seq     uint32 // the last one used
+	users   int
+	dropped bool
+}
+
+// next returns the number of the next transmission, if there is one.
+func (s *session) next() (uint32, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.seq >= maxSeq {
+		return 0, false
+	}
+	s.seq++
+	return s.seq, true
+}
+
+// use is false if s has been dropped.
+func (s *session) use() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.dropped {
+		s.users++
+	}
+	return !s.dropped
+}
+
+func (s *session) unuse() {
+	s.mu.Lock()
+	s.users--
+	last := s.dropped && s.users == 0
+	s.mu.Unlock()
+	if last {
+		s.sc.Close()
+	}
+}
+
+func (s *session) drop() {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	last := !s.dropped && s.users == 0
+	s.dropped = true
+	s.mu.Unlock()
+	if last {
+		s.sc.Close()
+	}
+}
+
+// seal returns a call of h, RFC 2203 §5.3.1: the credential, a MIC of all octets
+// up to its end as the verifier, the protected arguments.
+func (s *session) seal(h header, proc, seq uint32, service Service, args []byte) ([]byte, error) {
+	h.cred = gssCred{gssVersion, proc, seq, service, s.handle}.auth()
+	e := Encoder{make([]byte, 0, 512+len(args))}
+	e.header(h)
+	mic, err := s.sc.MIC(nil, e.b)
+	if err != nil {
+		return nil, err
+	}
+	if len(mic) > maxAuth {
+		return nil, &gss.Error{Op: "GetMIC", Mech: s.sc.Info().Mech, Major: gss.Unavailable}
+	}
+	body, err := protect(s.sc, service, seq, args)
+	if err != nil {
+		return nil, err
+	}
+	e.auth(auth{flavorGSS, mic})
+	e.b = append(e.b, body...)
+	return e.b, nil
+}
+
+// open reads a reply to any of the transmissions seqs. gone says that the server
+// lacks the context.
+func (s *session) open(msg []byte, seqs []uint32, service Service) (results []byte, gone bool, err error) {
+	verf, body, denied, err := parseReply(msg)
+	if errors.Is(err, ErrReply) {
+		return nil, false, err
+	}
+	if denied {
+		return nil, err == CredProblem || err == CtxProblem, err
+	}
+	// The last one first: it is the likeliest.
+	cause := error(gss.BadMIC)
+	for i := len(seqs) - 1; i >= 0; i-- {
+		if cause = verifyMIC4(s.sc, seqs[i], verf); cause != nil {
+			continue
+		}
+		if err != nil { // an accept_stat
+			return nil, false, err
+		}
+		results, err = unprotect(s.sc, service, seqs[i], body)
+		return results, false, err
+	}
+	return nil, false, fmt.Errorf("%w: %w", errVerifier, cause)
+}
+
+// acquire returns the present session, or a new one, with a slot of its window.
+// release gives both back.
+func (c *Client) acquire(ctx context.Context) (*session, error) {
+	for {
+		s, err := c.current(ctx)
+		if err != nil {
+			return nil, err
+		}
+		select {
+		case s.slots <- struct{}{}:
+		case <-ctx.Done():
+			err = ctx.Err()
+		case <-c.dead:
+			err = c.err
+		}
+		if err != nil {
+			s.unuse()
+			return nil, err
+		}
+		s.mu.Lock()
+		dropped := s.dropped
+		s.mu.Unlock()
+		if !dropped {
+			return s, nil
+		}
+		c.release(s, false) // it went while we waited
+	}
+}
+
+// current returns the session in use, and makes it if there is none.
+func (c *Client) current(ctx context.Context) (*session, error) {
+	have := func() (*session, error) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.err != nil {
+			return nil, c.err
+		}
+		if c.session != nil && c.session.use() {
+			return c.session, nil
+		}
+		return nil, nil
+	}
+	if s, err := have(); s != nil || err != nil {
+		return s, err
+	}
+	select {
+	case c.setup <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-c.dead:
+		return nil, c.err
+	}
+	defer func() { <-c.setup }()
+	if s, err := have(); s != nil || err != nil {
+		return s, err
+	}
+	for dropped := 0; ; {
+		s, err := c.establish(ctx)
+		if errors.Is(err, errLost) {
+			continue // until ctx ends
+		}
+		if e, ok := errors.AsType[*gss.Error](err); ok && e.Remote && e.Major == gss.NoContext && dropped < attempts {
+			dropped++ // the server has forgotten the handshake
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		s.users = 1
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.err != nil {
+			s.sc.Close()
+			return nil, c.err
+		}
+		c.session = s
+		return s, nil
+	}
+}
+
+func (c *Client) release(s *session, gone bool) {
+	<-s.slots
+	if gone {
+		c.mu.Lock()
+		if c.session == s {
+			c.session = nil
+		}
+		c.mu.Unlock()
+		s.drop()
+	}
+	s.unuse()
+}
+
+// Establish makes the context if there is none at present, and describes it. Call
+// does so itself. Errors are Call's; AUTH_NONE has no context (NoContext).
+func (c *Client) Establish(ctx context.Context) (gss.Info, error) {
+	if c.o.Mech == nil {
+		return gss.Info{}, &gss.Error{Op: "Inquire_context", Major: gss.NoContext}
+	}
+	s, err := c.acquire(ctx)
+	if err != nil {
+		return gss.Info{}, err
+	}
+	defer c.release(s, false)
+	return s.sc.Info(), nil
+}
+
+// errLost says that a datagram of a handshake was not answered. A token must not
+// be sent twice (its receiver takes the second for a replay), so the handshake
+// starts over.
+var errLost = errors.New("rpcsecgss: no answer")
+
+// establish makes a context, RFC 2203 §5.2.
+func (c *Client) establish(ctx context.Context) (*session, error) {
+	o := c.o.Init
+	const never = gss.Replay | gss.Sequence // §5.2.2
+	o.Require, o.Request = o.Require&^never, o.Request&^never
+	if o.Require == 0 {
+		o.Require = gss.Mutual | gss.Integ
+	}
+	if c.o.Service == Privacy {
+		o.Require |= gss.Conf
+	}
+	h, err := c.o.Mech.Initiate(c.o.Target, &o)
+	if err != nil {
+		return nil, err
+	}
+	defer h.Close()
+	s := new(session)
+	if err := c.handshake(ctx, h, s); err != nil {
+		if s.sc != nil {
+			s.sc.Close()
+		}
+		return nil, err
+	}
+	return s, nil
+}
+
+// handshake fills in s, whose context the caller closes on an error too.
+func (c *Client) handshake(ctx context.Context, h gss.Handshake, s *session) error {
+	fail := func(err error) error {
+		return &gss.Error{Op: "Init_sec_context", Mech: c.o.Mech.OID(), Major: gss.Failure, Err: err}
+	}
+	var res initRes
+	var verf auth
+	proc := uint32(procInit)
+	complete := false
+	for legs := 0; ; legs++ {
+		if legs == maxLegs {
+			return fail(errEnd)
+		}
+		var out []byte
+		if s.sc == nil {
+			var err error
+			if out, s.sc, err = h.Step(ctx, res.token); err != nil {
+				if len(out) > 0 && !complete {
+					c.tell(ctx, proc, s.handle, out) // why
+				}
+				return err
+			}
+		} else if len(res.token) > 0 {
+			return fail(errEnd)
+		}
+		if complete {
+			if s.sc == nil || len(out) > 0 {
+				return fail(errEnd)
+			}
+			break
+		}
+		if len(out) == 0 {
+			return fail(errEnd) // we have nothing to say, and the server waits
+		}
+		var err error
+		if res, verf, err = c.leg(ctx, proc, s.handle, out); err != nil {
+			return err
+		}
+		switch res.major {
+		case majorComplete:
+			complete = true
+		case majorContinue:
+		default:
+			return &gss.Error{Op: "Init_sec_context", Mech: c.o.Mech.OID(), Major: gss.Major(res.major), Minor: res.minor, Remote: true}
+		}
+		if proc++; proc > procContinue {
+			proc = procContinue
+		}
+		s.handle = res.handle
+	}
+	if err := verifyMIC4(s.sc, res.window, verf); err != nil {
+		return fmt.Errorf("%w: %w", errVerifier, err)
+	}
+	if s.sc.Info().Flags.Has(gss.Sequence) {
+		return fail(errSequence)
+	}
+	if res.window == 0 {
+		return fail(ErrReply)
+	}
+	s.slots = make(chan struct{}, min(res.window, maxOutstanding))
+	return nil
+}
+
+// token returns a call of INIT or CONTINUE_INIT, RFC 2203 §5.2.2. Its service is
+// ignored by RFC 2203, but not by servers.
+func (c *Client) token(xid, proc uint32, handle, tok []byte) []byte {
+	var e Encoder
+	e.header(header{xid: xid, prog: c.prog, vers: c.vers, proc: nullProc, cred: gssCred{gssVersion, proc, 0, c.o.Service, handle}.auth()})
+	e.auth(auth{})
+	e.Opaque(tok)
+	return e.b
+}
+
+func (c *Client) leg(ctx context.Context, proc uint32, handle, tok []byte) (initRes, auth, error) {
+	xid, replies, err := c.register()
+	if err != nil {
+		return initRes{}, auth{}, err
+	}
+	defer c.forget(xid)
+	if err := c.send(ctx, c.token(xid, proc, handle, tok)); err != nil {
+		return initRes{}, auth{}, err
+	}
+	// Of a mechanism's work in a busy server it cannot be told that it takes long.
+	msg, err := c.await(ctx, replies, 4*c.o.Retransmit)
+	if err != nil {
+		return initRes{}, auth{}, err
+	}
+	if msg == nil {
+		return initRes{}, auth{}, errLost
+	}
+	verf, body, _, err := parseReply(msg)
+	if err != nil {
+		return initRes{}, auth{}, err
+	}
+	res, err := parseInitRes(body)
+	if err != nil {
+		return initRes{}, auth{}, ErrReply
+	}
+	return res, verf, nil
+}
+
+// tell sends a last token and waits for nothing.
+func (c *Client) tell(ctx context.Context, proc uint32, handle, tok []byte) {
+	if xid, _, err := c.register(); err == nil {
+		defer c.forget(xid)
+		c.send(ctx, c.token(xid, proc, handle, tok))
+	}
+}
