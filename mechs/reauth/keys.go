@@ -1,0 +1,164 @@
+package reauth
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"errors"
+
+	"github.com/gsseal/gss/internal/record"
+)
+
+const (
+	keyLen    = 32 // of every key, and of a hash
+	tagLen    = 16 // of GCM
+	nonceLen  = 32 // ni, nr
+	alertLen  = 16 // plaintext of BADCB
+	alertCode = 4  // GSS_S_BAD_BINDINGS >> 16
+)
+
+var errOpen = errors.New("reauth: message authentication failed")
+
+// hash is SHA-256 of the parts, one behind the other.
+func hash(parts ...[]byte) []byte {
+	h := sha256.New()
+	for _, p := range parts {
+		h.Write(p)
+	}
+	return h.Sum(make([]byte, 0, keyLen))
+}
+
+func mac(key []byte, parts ...[]byte) []byte {
+	h := hmac.New(sha256.New, key)
+	for _, p := range parts {
+		h.Write(p)
+	}
+	return h.Sum(make([]byte, 0, keyLen))
+}
+
+// extract is HKDF-Extract, RFC 5869 §2.2.
+func extract(salt, secret []byte) []byte { return mac(salt, secret) }
+
+// expand is HKDF-Expand for 32 octets, RFC 5869 §2.3; its info is label and the
+// parts.
+func expand(prk []byte, label string, parts ...[]byte) []byte {
+	h := hmac.New(sha256.New, prk)
+	h.Write([]byte(label))
+	for _, p := range parts {
+		h.Write(p)
+	}
+	h.Write([]byte{1})
+	return h.Sum(make([]byte, 0, keyLen))
+}
+
+// seal is AES-256-GCM with a nonce of zeros: every key encrypts one plaintext. It
+// erases key.
+func seal(key, p []byte) ([]byte, error) {
+	defer clear(key)
+	a, err := record.AES256GCM(key)
+	if err != nil {
+		return nil, err
+	}
+	return a.Seal(make([]byte, 0, len(p)+tagLen), make([]byte, a.NonceSize()), p, nil), nil
+}
+
+// open is seal's opposite. It erases key.
+func open(key, c []byte) ([]byte, error) {
+	defer clear(key)
+	a, err := record.AES256GCM(key)
+	if err != nil {
+		return nil, err
+	}
+	p, err := a.Open(nil, make([]byte, a.NonceSize()), c, nil)
+	if err != nil {
+		return nil, errOpen
+	}
+	return p, nil
+}
+
+// firstKeys are what a context that the inner mechanism established makes of its PRF:
+//
+//	TS = Extract("gss reauth 1", PRF(inner, FULL, "gss reauth 1", 64) ‖ oid(inner) ‖ hN(initiator) ‖ hN(acceptor))
+//	psk = Expand(TS, "psk", 32)      key of the issue = Expand(TS, "issue", 32)
+//
+// It erases prf.
+func firstKeys(prf, inner, hInitiator, hAcceptor []byte) (psk, issue []byte) {
+	ikm := make([]byte, 0, 256)
+	ikm = append(append(append(append(ikm, prf...), inner...), hInitiator...), hAcceptor...)
+	ts := extract([]byte(prfLabel), ikm)
+	clear(prf)
+	clear(ikm)
+	defer clear(ts)
+	return expand(ts, "psk"), expand(ts, "issue")
+}
+
+// prfLabel is what the inner context's PRF is asked for, for prfLen octets. No
+// other use of a context may ask for it.
+const (
+	prfLabel = "gss reauth 1"
+	prfLen   = 64
+)
+
+// A schedule is the keys of a resumption. th is TH0, TH1, TH2 and TH3 in turn.
+//
+//	ES  = Extract("gss reauth 1 " ‖ u8 kind, psk)
+//	TH0 = H(oid ‖ RESUME from its type octet, up to auth)
+//	TH1 = H(TH0 ‖ vec16 auth)    TH2 = H(TH1 ‖ RESUMED up to reply)    TH3 = H(TH2 ‖ vec16 reply)
+//	HS  = Extract(Expand(ES, "derived" ‖ TH1, 32), shared secret, or 0^32 without shares)
+type schedule struct {
+	es, hs, th []byte
+}
+
+func newSchedule(kind byte, psk, oidDER, head []byte) *schedule {
+	return &schedule{es: extract(append([]byte("gss reauth 1 "), kind), psk), th: hash(oidDER, head)}
+}
+
+// authKey encrypts A, under TH0.
+func (s *schedule) authKey() []byte { return expand(s.es, "i auth", s.th) }
+
+// authenticated moves on to TH1.
+func (s *schedule) authenticated(auth []byte) {
+	s.th = hash(s.th, []byte{byte(len(auth) >> 8), byte(len(auth))}, auth)
+}
+
+// alertKey encrypts what BADCB says, under TH1.
+func (s *schedule) alertKey() []byte { return expand(s.es, "a alert", s.th) }
+
+// agreed makes HS, and moves on to TH2. It erases the secret, which may be nil.
+func (s *schedule) agreed(secret, head []byte) {
+	if secret == nil {
+		secret = make([]byte, keyLen)
+	}
+	d := expand(s.es, "derived", s.th)
+	s.hs = extract(d, secret)
+	clear(d)
+	clear(secret)
+	clear(s.es)
+	s.es, s.th = nil, hash(s.th, head)
+}
+
+// nextPSK is the secret of the ticket inside reply, under TH2.
+func (s *schedule) nextPSK() []byte { return expand(s.hs, "psk", s.th) }
+
+// replyKey encrypts reply, under TH2.
+func (s *schedule) replyKey() []byte { return expand(s.hs, "a auth", s.th) }
+
+// master moves on to TH3 and returns MS.
+func (s *schedule) master(reply []byte) []byte {
+	s.authenticated(reply)
+	return expand(s.hs, "master", s.th)
+}
+
+// confirmation is CONFIRM's MAC, under TH3.
+func (s *schedule) confirmation(ms []byte) []byte {
+	k := expand(ms, "confirm")
+	defer clear(k)
+	return mac(k, s.th)
+}
+
+func (s *schedule) erase() {
+	if s != nil {
+		clear(s.es)
+		clear(s.hs)
+		s.es, s.hs = nil, nil
+	}
+}
