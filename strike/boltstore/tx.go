@@ -19,9 +19,10 @@ import (
 type Tx struct {
 	tx      *bolt.Tx
 	strikes txStore
-	end     chan bool // commit?
+	end     chan error // nil: commit
 	result  chan error
 	over    bool
+	damage  error // what bbolt panicked about
 }
 
 // A turn is a call of Begin that waits.
@@ -65,7 +66,7 @@ func (s *Store) lend(w *turn) {
 		n := &Tx{
 			tx:      tx,
 			strikes: txStore{tx: tx, now: s.file.env.now, entries: s.o.Entries},
-			end:     make(chan bool),
+			end:     make(chan error),
 			result:  make(chan error, 1),
 		}
 		select {
@@ -74,10 +75,7 @@ func (s *Store) lend(w *turn) {
 		case <-w.ctx.Done():
 			return errRollback
 		}
-		if !<-x.end {
-			return errRollback
-		}
-		return nil
+		return <-x.end
 	})
 	switch {
 	case errors.Is(err, errStopped):
@@ -99,14 +97,29 @@ func (s *Store) lend(w *turn) {
 // rolls it back.
 func (x *Tx) Bolt() *bolt.Tx { return x.tx }
 
+// Do calls do with Bolt, and returns its error. If the file turns out to be damaged
+// in it, and bbolt panics or reads where the file does not reach any more, that is
+// ErrCorrupt, and nothing of the Tx can be committed: otherwise it would end the
+// process.
+func (x *Tx) Do(do func(*bolt.Tx) error) error {
+	if x.over {
+		return strike.ErrClosed
+	}
+	if x.damage != nil {
+		return x.damage
+	}
+	err := guard(func() error { return do(x.tx) })
+	if _, ok := errors.AsType[*panicked](err); ok {
+		x.damage = err
+	}
+	return err
+}
+
 // Strike implements strike.Store: key is struck if the Tx is committed. After an
 // error that is none of strike.ErrSeen, ErrUnsure and ErrFull, it has to be rolled
 // back.
 func (x *Tx) Strike(ctx context.Context, key [32]byte, from, until time.Time) error {
-	if x.over {
-		return strike.ErrClosed
-	}
-	return x.strikes.Strike(ctx, key, from, until)
+	return x.Do(func(*bolt.Tx) error { return x.strikes.Strike(ctx, key, from, until) })
 }
 
 // Commit returns when all is on the disk. Errors: strike.ErrBroken with the cause,
@@ -115,7 +128,7 @@ func (x *Tx) Commit() error {
 	if x.over {
 		return strike.ErrClosed
 	}
-	return x.finish(true)
+	return x.finish(x.damage)
 }
 
 // Rollback ends the Tx without a trace. After Commit, or a second time, it has no
@@ -124,11 +137,15 @@ func (x *Tx) Rollback() error {
 	if x.over {
 		return nil
 	}
-	return x.finish(false)
+	if x.damage != nil {
+		return x.finish(x.damage)
+	}
+	return x.finish(errRollback)
 }
 
-func (x *Tx) finish(commit bool) error {
+// finish ends the Tx: err is why it is not committed.
+func (x *Tx) finish(err error) error {
 	x.over = true
-	x.end <- commit
+	x.end <- err
 	return <-x.result
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	bolt "go.etcd.io/bbolt"
+
 	"github.com/gsseal/gss/strike"
 	"github.com/gsseal/gss/strike/striketest"
 )
@@ -168,4 +170,33 @@ func TestTxAbused(t *testing.T) {
 	}
 	time.Sleep(retry + 10*time.Millisecond)
 	want(t, s, "recovered", 3, now, now.Add(time.Hour), nil)
+}
+
+// What bbolt panics about in Do is an error; nothing is committed after it, and the
+// store strikes no more.
+func TestTxDamaged(t *testing.T) {
+	for _, end := range []func(*Tx) error{(*Tx).Commit, (*Tx).Rollback} {
+		path := testPath(t)
+		s := mustOpen(t, path, Options{}, environment{})
+		now := time.Now()
+		x := mustBegin(t, s)
+		want(t, x, "before", 0, now, now.Add(time.Hour), nil)
+		if err := x.Do(func(*bolt.Tx) error { return strike.ErrFull }); err != strike.ErrFull {
+			t.Errorf("not the error of do: %v", err)
+		}
+		if err := x.Do(func(*bolt.Tx) error { panic("page 7 already freed") }); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("damaged: %v", err)
+		}
+		want(t, x, "after it", 1, now, now.Add(time.Hour), ErrCorrupt)
+		if err := end(x); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("ended: %v", err)
+		}
+		if err := x.Do(func(*bolt.Tx) error { return nil }); !errors.Is(err, strike.ErrClosed) {
+			t.Errorf("after its end: %v", err)
+		}
+		want(t, s, "the store", 2, now, now.Add(time.Hour), ErrCorrupt)
+		s.Close()
+		s = mustOpen(t, path, Options{}, environment{})
+		want(t, s, "not committed", 0, now, now.Add(time.Hour), nil)
+	}
 }
