@@ -1,9 +1,11 @@
 package boltstate_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -17,6 +19,7 @@ import (
 	"github.com/gsseal/gss/seal"
 	"github.com/gsseal/gss/seal/boltstate"
 	"github.com/gsseal/gss/strike"
+	"github.com/gsseal/gss/strike/boltstore"
 )
 
 // An operation that needs the disk, and whether it had its effect.
@@ -182,8 +185,26 @@ func descriptor(t *testing.T, path string) int {
 	return 0
 }
 
+const shortEnv = "BOLTSTATE_SHORT"
+
 // A write comes to an end anywhere: at each page of the file, and in the middle of it.
+// The limit holds for all that a process writes, so it is one of its own: the go
+// command has tests write a log.
 func TestShortWrites(t *testing.T) {
+	if os.Getenv(shortEnv) == "" {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestShortWrites$", "-test.v")
+		cmd.Env = append(os.Environ(), shortEnv+"=1")
+		out, err := cmd.CombinedOutput()
+		switch {
+		case err != nil:
+			t.Errorf("%v\n%s", err, out)
+		case bytes.Contains(out, []byte("--- SKIP")):
+			t.Skipf("%s", out)
+		case !bytes.Contains(out, []byte("--- PASS: TestShortWrites")):
+			t.Errorf("did not run:\n%s", out)
+		}
+		return
+	}
 	signal.Ignore(syscall.SIGXFSZ)
 	defer signal.Reset(syscall.SIGXFSZ)
 	var was syscall.Rlimit
@@ -281,6 +302,36 @@ func TestFileSystem(t *testing.T) {
 	for _, file := range []string{"seal.db", "new"} {
 		if _, err := boltstate.Open(filepath.Join(dir, file), nil); !errors.Is(err, strike.ErrBroken) || !errors.Is(err, syscall.EROFS) {
 			t.Errorf("read-only, %s: %v", file, err)
+		}
+	}
+}
+
+// A file that was cut off, or whose pages cannot be read, while it is open, is an
+// error, and does not end the process.
+func TestCutWhileOpen(t *testing.T) {
+	const page = 4096
+	for _, pages := range []int64{2, 8, 16, 24, 32} {
+		path := testPath(t)
+		f := mustOpen(t, path, nil)
+		i, a := establish("alice", "bob")
+		first := mustAdd(t, f, a)
+		m := oneTime(t, mustSender(t, i), "hello")
+		for range 60 {
+			mustAdd(t, f, mustContext("dave"))
+		}
+		if err := os.Truncate(path, pages*page); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Contexts(t.Context()); !errors.Is(err, boltstore.ErrCorrupt) {
+			t.Errorf("%d pages: Contexts: %v", pages, err)
+		}
+		if _, err := f.State(t.Context(), first); !errors.Is(err, boltstore.ErrCorrupt) {
+			t.Errorf("%d pages: State: %v", pages, err)
+		}
+		_, err := f.Recipient().Unseal(t.Context(), nil, m, nil)
+		want(t, "Unseal", err, gss.Failure, boltstore.ErrCorrupt)
+		if err := f.Close(); !errors.Is(err, boltstore.ErrCorrupt) {
+			t.Errorf("%d pages: Close: %v", pages, err)
 		}
 	}
 }

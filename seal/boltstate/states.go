@@ -31,11 +31,16 @@ func (f *File) update(ctx context.Context, do func(*bolt.Bucket) (changed bool, 
 		return err
 	}
 	defer tx.Rollback()
-	b, err := tx.Bolt().CreateBucketIfNotExists(statesName)
-	if err != nil {
-		return broken(err)
-	}
-	if changed, err := do(b); err != nil || !changed {
+	var changed bool
+	err = tx.Do(func(tx *bolt.Tx) error {
+		b, err := tx.CreateBucketIfNotExists(statesName)
+		if err != nil {
+			return broken(err)
+		}
+		changed, err = do(b)
+		return err
+	})
+	if err != nil || !changed {
 		return err
 	}
 	return tx.Commit()
