@@ -124,7 +124,7 @@ func (c *Client) callIn(ctx context.Context, s *session, xid uint32, replies <-c
 	var seqs []uint32
 	wait := c.o.Retransmit
 	for {
-		seq, ok := s.next()
+		seq, ok := s.next(maxSeq - 1) // one is left for DESTROY
 		if !ok {
 			return nil, true, &gss.Error{Op: "GetMIC", Mech: s.sc.Info().Mech, Major: gss.ContextExpired}
 		}
@@ -334,14 +334,7 @@ func (c *Client) Close() error {
 	}
 	c.mu.Unlock()
 	if s != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		if seq, ok := s.next(); ok {
-			h := header{xid: rand.Uint32(), prog: c.prog, vers: c.vers, proc: nullProc}
-			if msg, err := s.seal(h, procDestroy, seq, c.o.Service, nil); err == nil {
-				c.send(ctx, msg)
-			}
-		}
+		c.destroy(s)
 	}
 	c.fail(net.ErrClosed)
 	c.reader.Wait()

@@ -325,7 +325,7 @@ func TestMaxSeq(t *testing.T) {
 	if _, err := c.Establish(within(t)); err != nil {
 		t.Fatal(err)
 	}
-	c.session.seq = maxSeq - 1
+	c.session.seq = maxSeq - 2
 	first := c.session
 	for i := range 3 {
 		if _, err := c.Call(within(t), procEcho, nil); err != nil {

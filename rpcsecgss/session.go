@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/gsseal/gss"
 )
@@ -34,11 +35,11 @@ type session struct {
 	dropped bool
 }
 
-// next returns the number of the next transmission, if there is one.
-func (s *session) next() (uint32, bool) {
+// next returns the number of the next transmission, if there is one up to last.
+func (s *session) next(last uint32) (uint32, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.seq >= maxSeq {
+	if s.seq >= last {
 		return 0, false
 	}
 	s.seq++
@@ -209,13 +210,36 @@ func (c *Client) release(s *session, gone bool) {
 	<-s.slots
 	if gone {
 		c.mu.Lock()
-		if c.session == s {
+		first := c.session == s
+		if first {
 			c.session = nil
 		}
 		c.mu.Unlock()
+		if first {
+			c.destroy(s)
+		}
 		s.drop()
 	}
 	s.unuse()
+}
+
+// destroy tells the server that s has ended, RFC 2203 §5.4, and waits for nothing.
+// MIT's server and libtirpc's, which keep one context a connection, need it before
+// they take another (§5.3.3.3 says so too); who has no such context denies it.
+func (c *Client) destroy(s *session) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	xid, _, err := c.register()
+	if err != nil {
+		return
+	}
+	defer c.forget(xid)
+	if seq, ok := s.next(maxSeq); ok {
+		h := header{xid: xid, prog: c.prog, vers: c.vers, proc: nullProc}
+		if msg, err := s.seal(h, procDestroy, seq, c.o.Service, nil); err == nil {
+			c.send(ctx, msg)
+		}
+	}
 }
 
 // Establish makes the context if there is none at present, and describes it. Call
