@@ -19,7 +19,9 @@
 //     was made in: a backup was restored (on systems other than Linux, unless the
 //     file's time was restored with it);
 //   - one of bbolt's last two transactions is not whole: a commit was cut off by a
-//     loss of power, or damaged later.
+//     loss of power, or damaged later;
+//   - a backup was written over it while it was open, which the next transaction
+//     notices, and fails.
 //
 // Within the ten seconds after its last commit a file can be restored in place
 // without notice. So can a whole disk or virtual machine, with all its times: then

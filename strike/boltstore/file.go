@@ -26,10 +26,12 @@ type file struct {
 	db      *bolt.DB // nil: not open
 	f       *os.File // db's
 	info    fs.FileInfo
+	txn     int         // the last transaction
 	torn    bool        // one of the last two commits is not whole
 	changed time.Time   // by whomever, when it was opened
 	trusted fs.FileInfo // of the file that was verified, nil: none
 	fresh   bool        // nothing was committed since it was opened
+	lost    bool        // others wrote over it while it was open
 
 	err    error // why the last update failed
 	failed time.Time
@@ -116,15 +118,23 @@ func (f *file) commit(group []*request, results []error, must bool, lend func(*b
 		return err
 	}
 	defer tx.Rollback() // of no effect after Commit
+	if tx.ID() != f.txn+1 {
+		f.lost = true
+		return errors.New("file was written over")
+	}
 	now, wrote := micro(f.env.now()), time.Now()
 	t, err := openTable(tx, now)
 	if err != nil {
 		return err
 	}
 	if f.fresh && t.st.wrote != 0 {
-		if f.torn || t.st.inode != inode(f.info) || f.changed.Sub(time.UnixMicro(t.st.wrote)) > f.env.settle {
+		// Earlier than its last commit: the clock was ahead then, and was set back.
+		if f.torn || t.st.inode != inode(f.info) || f.changed.Sub(time.UnixMicro(t.st.wrote)).Abs() > f.env.settle {
 			t.lost(now)
 		}
+	}
+	if f.lost {
+		t.lost(now)
 	}
 	if !f.o.Since.IsZero() {
 		t.raise(micro(f.o.Since))
@@ -164,7 +174,8 @@ func (f *file) commit(group []*request, results []error, must bool, lend func(*b
 	if err := tx.Commit(); err != nil {
 		return err
 	}
-	f.fresh = false
+	f.txn++
+	f.fresh, f.lost = false, false
 	return nil
 }
 
@@ -197,7 +208,10 @@ func (f *file) open() error {
 			return err
 		}
 		f.db, f.fresh = db, true
-		return nil
+		return db.View(func(tx *bolt.Tx) error {
+			f.txn = tx.ID()
+			return nil
+		})
 	}
 }
 

@@ -458,6 +458,72 @@ func TestRestored(t *testing.T) {
 	}
 }
 
+// A backup that was made while the host's clock was ahead is put back when it is not.
+func TestRestoredAfterClockSetBack(t *testing.T) {
+	path := testPath(t)
+	s := mustOpen(t, path, Options{}, environment{})
+	from := time.Now()
+	want(t, s, "first", 0, from, from.Add(time.Hour), nil)
+	s.Close()
+	db, err := bolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		tab, err := openTable(tx, 0)
+		if err != nil {
+			return err
+		}
+		tab.st.wrote += time.Minute.Microseconds()
+		tab.dirty = true
+		_, err = tab.save(0)
+		return err
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s = mustOpen(t, path, Options{}, environment{})
+	want(t, s, "lost", 1, from, from.Add(time.Hour), strike.ErrUnsure)
+}
+
+// A backup is written over the file while the store is open.
+func TestRestoredWhileOpen(t *testing.T) {
+	for after := 1; after < 6; after++ {
+		path := testPath(t)
+		s := mustOpen(t, path, Options{}, environment{})
+		from := time.Now()
+		until := from.Add(time.Hour)
+		for n := range 5 {
+			want(t, s, "first", n, from, until, nil)
+		}
+		backup, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range after {
+			want(t, s, "after the backup", 5+n, from, until, nil)
+		}
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteAt(backup, 0); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+		want(t, s, "written over", 5, from, until, strike.ErrBroken)
+		time.Sleep(retry + 10*time.Millisecond)
+		want(t, s, "lost", 5, from, until, strike.ErrUnsure)
+		want(t, s, "not lost", 0, time.Now(), until, strike.ErrSeen)
+		now := time.Now()
+		want(t, s, "new", 99, now, until, nil)
+		s.Close()
+		s = mustOpen(t, path, Options{}, environment{})
+		want(t, s, "lost, and opened again", 5, from, until, strike.ErrUnsure)
+		want(t, s, "new, and opened again", 99, now, until, strike.ErrSeen)
+	}
+}
+
 // Something was lost while the clock was ahead: since is the highest clock.
 func TestLostKeepsHighWater(t *testing.T) {
 	path := testPath(t)
