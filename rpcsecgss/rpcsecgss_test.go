@@ -42,7 +42,7 @@ func acceptor(m gss.Mechanism) func() (gss.Handshake, error) {
 	return func() (gss.Handshake, error) { return m.Accept(nil) }
 }
 
-func (s *testServer) handle(ctx context.Context, c *Call) ([]byte, error) {
+func (s *testServer) dispatch(ctx context.Context, c *Call) ([]byte, error) {
 	s.executed.Add(1)
 	switch c.Proc {
 	case nullProc:
@@ -75,8 +75,8 @@ func serve(t testing.TB, network string, o ServerOptions) *testServer {
 	t.Helper()
 	before := runtime.NumGoroutine()
 	s := &testServer{Server: NewServer(o), gate: make(chan struct{}), entered: make(chan struct{}, 1000)}
-	s.Handle(testProg, testVers, s.handle)
-	s.Handle(testProg, testVers+2, s.handle)
+	s.Handle(testProg, testVers, s.dispatch)
+	s.Handle(testProg, testVers+2, s.dispatch)
 	done := make(chan error, 1)
 	if network == "tcp" {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
