@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -71,6 +72,9 @@ func New(t TB, o ...Options) *Realm {
 func Start(o Options) (*Realm, error) {
 	if o.Realm == "" {
 		o.Realm = "GSS.TEST"
+	}
+	if strings.ContainsFunc(o.Realm, func(c rune) bool { return c <= ' ' || c >= 0x7f || strings.ContainsRune(`{}[]#;"`, c) }) {
+		return nil, fmt.Errorf("kdctest: realm %q cannot be written into a krb5.conf", o.Realm)
 	}
 	if o.Lifetime <= 0 {
 		o.Lifetime = 10 * time.Hour

@@ -1,6 +1,6 @@
 // Package mechglue chooses among mechanisms by OID: the initiator's by what the
 // application asks for, the acceptor's by what the first token says (RFC 2743
-// §3.1). What the parties negotiate between them is package spnego's matter.
+// §3.1). It negotiates nothing with the peer.
 //
 // There is no registry. A [Mechanisms] is a slice that the application fills, in
 // order of preference; package mechs has one that fits the host.

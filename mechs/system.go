@@ -39,8 +39,8 @@ import (
 // but certificates and krb5.conf are read now.
 //
 // A mechanism that nothing is set up for is in the list and refuses with NoCred,
-// so that the next is tried. If something is set up and broken, err says what, and
-// the list has the mechanisms that are not affected.
+// so that the next is tried. If something is set up and broken, err says what
+// (Failure, Unavailable), and the list has the mechanisms that are not affected.
 func System() (mechglue.Mechanisms, error) { return FromEnv(os.Getenv) }
 
 // FromEnv is System with another environment: getenv returns "" for what is not set.
@@ -69,7 +69,7 @@ func kerberos(getenv func(string) string) (gss.Mechanism, error) {
 	case set == "" && errors.Is(err, fs.ErrNotExist):
 		config = &krb5.Config{LookupKDC: true} // as MIT does without a krb5.conf
 	default:
-		return nil, fmt.Errorf("mechs: KRB5_CONFIG: %w", err)
+		return nil, broken(oid.Krb5, "KRB5_CONFIG", err)
 	}
 	ccache, err := file(getenv, "KRB5CCNAME", "")
 	if err != nil {
@@ -141,8 +141,13 @@ func file(getenv func(string) string, name, otherwise string) (string, error) {
 	case kind == "FILE" || kind == "WRFILE":
 		return path, nil
 	}
-	return "", fmt.Errorf("mechs: %s=%s: only files are supported, FILE:path: %w", name, v,
-		&gss.Error{Op: "Acquire_cred", Mech: oid.Krb5, Major: gss.Unavailable})
+	return "", &gss.Error{Op: "Indicate_mechs", Mech: oid.Krb5, Major: gss.Unavailable,
+		Err: fmt.Errorf("%s=%s: only files are supported, FILE:path", name, v)}
+}
+
+// broken is why a mechanism that is set up is not in the list.
+func broken(mech oid.OID, variable string, err error) error {
+	return &gss.Error{Op: "Indicate_mechs", Mech: mech, Major: gss.Failure, Err: fmt.Errorf("%s: %w", variable, err)}
 }
 
 func certificates(getenv func(string) string) (gss.Mechanism, error) {
@@ -150,7 +155,7 @@ func certificates(getenv func(string) string) (gss.Mechanism, error) {
 	if ca := getenv("GSS_CA"); ca != "" {
 		roots, err := authorities(ca)
 		if err != nil {
-			return nil, fmt.Errorf("mechs: GSS_CA: %w", err)
+			return nil, broken(oid.PKIX, "GSS_CA", err)
 		}
 		c.Roots = roots
 	} else if roots, err := x509.SystemCertPool(); err == nil {
@@ -165,7 +170,7 @@ func certificates(getenv func(string) string) (gss.Mechanism, error) {
 		}
 		cred, err := pkix.FromFiles(cert, key)
 		if err != nil {
-			return nil, fmt.Errorf("mechs: GSS_CERT, GSS_KEY: %w", err)
+			return nil, broken(oid.PKIX, "GSS_CERT, GSS_KEY", err)
 		}
 		c.Credential = cred
 	}

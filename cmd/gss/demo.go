@@ -95,8 +95,8 @@ type round struct {
 }
 
 var rounds = []round{
-	{"Alice and Bob know each other by Kerberos, and Carol by certificates", "BY KERBEROS", oid.Krb5, oid.PKIX},
-	{"Alice and Bob know each other by certificates, and Carol by Kerberos", "BY CERTIFICATES", oid.PKIX, oid.Krb5},
+	{"Alice and Bob know each other by Kerberos, and Carol by certificates", "ROUND 1", oid.Krb5, oid.PKIX},
+	{"Alice and Bob know each other by certificates, and Carol by Kerberos", "ROUND 2", oid.PKIX, oid.Krb5},
 }
 
 func (d *demo) run(ctx context.Context) {

@@ -60,6 +60,7 @@ func TestKDCWithMIT(t *testing.T) {
 
 // What it prints is enough for our own client and server, and nothing is left of it.
 func TestKDC(t *testing.T) {
+	peers.Need(t, "sh", "seq", "sed", "grep")
 	d, script := startKDC(t)
 	out, err := inShell(t, script, "", `
 		gss server --port 0 --once host@localhost >"$KRB5CCNAME.log" & server=$!
@@ -102,6 +103,7 @@ func TestKDC(t *testing.T) {
 }
 
 func TestShellQuote(t *testing.T) {
+	peers.Need(t, "sh")
 	for _, s := range []string{"", "/tmp/a-b_c.d", "a b", "o'hara", "$HOME", "`x`", "a\\b", "\"", "*", "a\nb"} {
 		out, err := exec.Command("sh", "-c", "printf %s "+shellQuote(s)).Output()
 		if err != nil || string(out) != s {

@@ -57,6 +57,9 @@ func readFrame(r io.Reader, limit int) (sampleFlags, []byte, error) {
 	if f == 0 { // version 1 had no flags: this is the first octet of its length
 		return 0, nil, fmt.Errorf("a frame without flags: the peer speaks version 1 of the sample protocol (-v1), which is not served")
 	}
+	if limit == 0 && n > 0 {
+		return 0, nil, fmt.Errorf("a first frame that is not empty: this is not a gss-sample client")
+	}
 	if int64(n) > int64(limit) {
 		return 0, nil, fmt.Errorf("a frame of %d octets; at most %d are read", n, limit)
 	}

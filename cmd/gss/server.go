@@ -46,7 +46,7 @@ need of each client's context; the client has to do that, too. Keep FILE secret.
 		creds.declare(fs)
 		port := fs.Int("port", 4444, "`N`: listen on this port; 0 chooses one")
 		listen := fs.String("listen", "127.0.0.1", "`ADDR`: listen on this address; 0.0.0.0 is all")
-		fs.BoolVar(&s.once, "once", false, "end after one connection")
+		fs.BoolVar(&s.once, "once", false, "end after one connection; the exit code says how it went")
 		fs.StringVar(&s.sealState, "seal-state", "", "`FILE`: what sealing needs of clients' contexts goes there")
 		mech := fs.String("mech", "", "`NAME`: accept only this mechanism, or OID (default: all)")
 		return func(ctx context.Context, sh *shell, args []string) error {
@@ -157,15 +157,17 @@ func (s *sampleServer) serve(ctx context.Context, l net.Listener) error {
 			<-slots
 			continue
 		}
-		serve := func() {
+		serve := func() bool {
 			defer func() { <-slots }()
-			s.client(ctx, n, conn)
+			return s.client(ctx, n, conn)
 		}
 		if s.once {
-			serve()
+			if !serve() {
+				return errShown
+			}
 			return nil
 		}
-		clients.Go(serve)
+		clients.Go(func() { serve() })
 	}
 }
 
@@ -176,18 +178,20 @@ func (s *sampleServer) printf(format string, args ...any) {
 }
 
 // client serves one connection, whatever it sends.
-func (s *sampleServer) client(ctx context.Context, n int, conn net.Conn) {
+func (s *sampleServer) client(ctx context.Context, n int, conn net.Conn) (served bool) {
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
 	s.printf("%d: connection from %s\n", n, conn.RemoteAddr())
 	switch err := s.session(ctx, n, conn); {
 	case err == nil, errors.Is(err, io.EOF):
 		s.printf("%d: end\n", n)
+		return true
 	case ctx.Err() != nil:
 		s.printf("%d: interrupted\n", n)
 	default:
 		s.printf("%d: refused: %v\n", n, err)
 	}
+	return false
 }
 
 // patient gives each Read and Write clientPatience.

@@ -1,4 +1,4 @@
-// Hello says hello to an echo service over any mechanism: hello OID HOST.
+// Hello says hello to an echo service (examples/echo) over any mechanism.
 package main
 
 import (
@@ -16,9 +16,14 @@ import (
 )
 
 func main() {
+	if len(os.Args) != 3 {
+		log.Fatal("usage: hello OID HOST")
+	}
+	mech, err := oid.Parse(os.Args[1])
+	check(err)
 	ms, err := mechs.System() // Kerberos and certificates, as this host is set up
 	check(err)
-	h, err := ms.Initiate(oid.MustParse(os.Args[1]), gss.Service("host", os.Args[2]), nil)
+	h, err := ms.Initiate(mech, gss.Service("host", os.Args[2]), nil)
 	check(err)
 	nc, err := net.Dial("tcp", net.JoinHostPort(os.Args[2], "7007"))
 	check(err)
