@@ -50,7 +50,10 @@ func strikeForever(path string) int {
 	if limit, ok := strings.CutPrefix(mode, "limit "); ok {
 		signal.Ignore(syscall.SIGXFSZ)
 		n, _ := strconv.ParseUint(limit, 10, 64)
-		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: n, Max: n}); err != nil {
+		var l syscall.Rlimit
+		setTo(&l.Cur, n)
+		setTo(&l.Max, n)
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &l); err != nil {
 			fmt.Println("setrlimit", err)
 			return 1
 		}
@@ -89,6 +92,9 @@ func strikeForever(path string) int {
 	s.Close()
 	return 0
 }
+
+// setTo sets a field whose type differs between systems.
+func setTo[T int64 | uint64](field *T, n uint64) { *field = T(n) }
 
 func classify(err error) string {
 	for _, e := range []error{ErrCorrupt, ErrLocked, strike.ErrBroken, strike.ErrFull, strike.ErrUnsure, strike.ErrSeen} {

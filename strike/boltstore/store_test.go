@@ -580,6 +580,38 @@ func TestTornCommit(t *testing.T) {
 	want(t, s, "new", 2, now, now.Add(time.Hour), nil)
 }
 
+// Whoever comes while another strikes finds the file locked, and not damaged.
+func TestLockedWhileItChanges(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("bbolt locks it too late")
+	}
+	path := testPath(t)
+	s := mustOpen(t, path, Options{}, environment{})
+	from := time.Now()
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer close(stop)
+	for g := range 8 {
+		wg.Go(func() {
+			for n := g << 20; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+					s.Strike(t.Context(), key(n), from, from.Add(time.Hour))
+				}
+			}
+		})
+	}
+	time.Sleep(100 * time.Millisecond)
+	for range 100 {
+		if _, err := Open(path, Options{LockTimeout: time.Millisecond}); !errors.Is(err, ErrLocked) {
+			t.Fatal(err)
+		}
+	}
+}
+
 // While a store is open its file goes away, is replaced, or is cut.
 func TestReplacedWhileOpen(t *testing.T) {
 	path := testPath(t)
