@@ -343,6 +343,10 @@ func (u *unsealing) strikeOne(ctx context.Context, q *quota, key [32]byte, from,
 		major = gss.DuplicateToken
 	case errors.Is(err, strike.ErrUnsure), errors.Is(err, strike.ErrFull):
 		major = gss.Unavailable
+	case errors.Is(err, strike.ErrBroken), errors.Is(err, strike.ErrClosed):
+		// A few of these may be struck. But were they all counted, one message that
+		// is tried again and again would spend the quota for longer than the store
+		// is broken.
 	default:
 		return u.fail(major, err) // it may be struck
 	}

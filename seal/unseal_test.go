@@ -322,6 +322,34 @@ func TestQuota(t *testing.T) {
 	})
 }
 
+// A message that is tried again and again while the store is broken does not spend
+// what its originator may have struck; one whose caller goes away does.
+func TestQuotaOfBrokenStore(t *testing.T) {
+	for _, c := range []struct {
+		err   error
+		major gss.Major
+	}{
+		{fmt.Errorf("%w: disk full", strike.ErrBroken), 0},
+		{strike.ErrClosed, 0},
+		{context.Canceled, gss.Unavailable},
+	} {
+		alice, bob := pair("alice", "bob")
+		s := mustSender(t, alice)
+		store := &brokenStore{c.err}
+		r := mustRecipient(t, &RecipientOptions{Quota: 10, Store: store}, bob)
+		m := mustSeal(t, s, "x", &Options{OneTime: true})
+		for range 10 {
+			_, err := r.Unseal(t.Context(), nil, m, nil)
+			wantMajor(t, "broken", err, gss.Failure, c.err)
+		}
+		store.err = nil
+		_, err := r.Unseal(t.Context(), nil, m, nil)
+		if gss.MajorOf(err) != c.major {
+			t.Errorf("%v, and then: %v", c.err, err)
+		}
+	}
+}
+
 // What was struck before this store was must not open again: a context that may
 // have been used before gives no more than sealed-at to go by.
 func TestUnsureWithoutClaim(t *testing.T) {
