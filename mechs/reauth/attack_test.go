@@ -132,7 +132,7 @@ func TestAnswerBits(t *testing.T) {
 
 // What is replayed establishes nothing with keys of the first, and completes nothing.
 func TestReplay(t *testing.T) {
-	for _, store := range []strike.Store{nil, strike.NewMemory(strike.MemoryOptions{})} {
+	for _, store := range []strike.Store{nil, strike.NewMemory(strike.MemoryOptions{Since: time.Now().Add(-time.Hour)})} {
 		w := krbWorld(t, Options{}, Options{Store: store})
 		w.must(w.shake(nil), false)
 		w.must(w.shake(nil), true)
