@@ -15,7 +15,7 @@ import (
 // these.
 func (s *Server) accept(ctx context.Context, p *peer, c call, g gssCred) []byte {
 	d := NewDecoder(c.body)
-	tok := d.Opaque(len(c.body))
+	tok := d.Opaque(maxToken)
 	if d.Done() != nil {
 		return accept(c.xid, auth{}, answer{stat: GarbageArgs})
 	}

@@ -19,6 +19,10 @@ const (
 
 	maxSeq = 0x80000000 // MAXSEQ, §5.3.3.1
 
+	// A context token that a server looks at: strangers send them, and many at a
+	// time. Kerberos tickets with a large PAC and certificate chains are well below.
+	maxToken = 1 << 17
+
 	majorComplete = 0
 	majorContinue = 1 // GSS_S_CONTINUE_NEEDED, RFC 2744 §3.9.1
 )

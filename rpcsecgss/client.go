@@ -55,6 +55,7 @@ type Client struct {
 	xid     uint32
 	pending map[uint32]chan []byte
 	session *session // nil: none at present
+	stale   *session // to be destroyed before there is another; one use of it is held
 }
 
 // NewClient returns a client of version vers of program prog at the other end of
@@ -102,7 +103,7 @@ func (c *Client) Call(ctx context.Context, proc uint32, args []byte) ([]byte, er
 	if c.o.Mech == nil {
 		return c.callPlain(ctx, xid, replies, proc, args)
 	}
-	for range attempts {
+	for n := 0; n < attempts; n++ {
 		var s *session
 		if s, err = c.acquire(ctx); err != nil {
 			return nil, err
@@ -114,6 +115,9 @@ func (c *Client) Call(ctx context.Context, proc uint32, args []byte) ([]byte, er
 		if !gone {
 			return results, err
 		}
+		if errors.Is(err, errDropped) {
+			n-- // nothing was sent
+		}
 	}
 	return nil, err
 }
@@ -124,17 +128,18 @@ func (c *Client) callIn(ctx context.Context, s *session, xid uint32, replies <-c
 	var seqs []uint32
 	wait := c.o.Retransmit
 	for {
-		seq, ok := s.next(maxSeq - 1) // one is left for DESTROY
-		if !ok {
-			return nil, true, &gss.Error{Op: "GetMIC", Mech: s.sc.Info().Mech, Major: gss.ContextExpired}
-		}
-		msg, err := s.seal(header{xid: xid, prog: c.prog, vers: c.vers, proc: proc}, procData, seq, c.o.Service, args)
+		// A number is taken when the line is free: MIT's server and libtirpc's take
+		// one that was overtaken by too many for the end of the context.
+		err = c.send(ctx, func() ([]byte, error) {
+			seq, err := s.next(maxSeq - 1) // one is left for DESTROY
+			if err != nil {
+				return nil, err
+			}
+			seqs = append(seqs, seq)
+			return s.seal(header{xid: xid, prog: c.prog, vers: c.vers, proc: proc}, procData, seq, c.o.Service, args)
+		})
 		if err != nil {
 			return nil, errors.Is(err, gss.ContextExpired) || errors.Is(err, gss.NoContext), err
-		}
-		seqs = append(seqs, seq)
-		if err := c.send(ctx, msg); err != nil {
-			return nil, false, err
 		}
 		for again := false; !again; {
 			msg, err := c.await(ctx, replies, wait)
@@ -163,7 +168,7 @@ func (c *Client) callPlain(ctx context.Context, xid uint32, replies <-chan []byt
 	e.auth(auth{})
 	e.b = append(e.b, args...)
 	for wait := c.o.Retransmit; ; wait = min(2*wait, 16*c.o.Retransmit) {
-		if err := c.send(ctx, e.b); err != nil {
+		if err := c.send(ctx, octets(e.b)); err != nil {
 			return nil, err
 		}
 		msg, err := c.await(ctx, replies, wait)
@@ -224,11 +229,14 @@ func (c *Client) forget(xid uint32) {
 	delete(c.pending, xid)
 }
 
-// send writes a message. A stream that was left within one is of no more use.
-func (c *Client) send(ctx context.Context, msg []byte) error {
-	if c.datagram && len(msg) > maxDatagram || uint64(len(msg)) >= 1<<31 {
-		return fmt.Errorf("rpcsecgss: a call of %d octets is too long to be sent", len(msg))
-	}
+// octets is a message that is there already.
+func octets(msg []byte) func() ([]byte, error) {
+	return func() ([]byte, error) { return msg, nil }
+}
+
+// send writes the message that build makes when the line is free; its error is
+// build's too. A stream that was left within one is of no more use.
+func (c *Client) send(ctx context.Context, build func() ([]byte, error)) error {
 	select {
 	case c.writing <- struct{}{}:
 	case <-ctx.Done():
@@ -239,6 +247,13 @@ func (c *Client) send(ctx context.Context, msg []byte) error {
 	defer func() { <-c.writing }()
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	msg, err := build()
+	if err != nil {
+		return err
+	}
+	if c.datagram && len(msg) > maxDatagram || uint64(len(msg)) >= 1<<31 {
+		return fmt.Errorf("rpcsecgss: a call of %d octets is too long to be sent", len(msg))
 	}
 	c.conn.SetWriteDeadline(time.Time{})
 	late := make(chan struct{})
@@ -316,11 +331,14 @@ func (c *Client) fail(err error) {
 		c.err = fmt.Errorf("rpcsecgss: the connection has ended: %w", err)
 		close(c.dead)
 	}
-	s := c.session
-	c.session = nil
+	s, stale := c.session, c.stale
+	c.session, c.stale = nil, nil
 	c.mu.Unlock()
 	c.conn.Close()
 	s.drop()
+	if stale != nil {
+		stale.unuse()
+	}
 }
 
 // Close tells the server that the context has ended (RFC 2203 §5.4), without

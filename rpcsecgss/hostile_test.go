@@ -298,6 +298,15 @@ func TestOddCredentials(t *testing.T) {
 	if err := why(p.deliver(p.from, e.Bytes())); err != GarbageArgs {
 		t.Errorf("a token of 4 GiB: %v", err)
 	}
+	for n, want := range map[int]error{maxToken: nil, maxToken + 1: GarbageArgs} { // a result that says why not
+		e = Encoder{}
+		e.header(header{xid: 1, prog: testProg, vers: testVers, cred: gssCred{gssVersion, procInit, 0, Privacy, nil}.auth()})
+		e.auth(auth{})
+		e.Opaque(make([]byte, n))
+		if err := why(p.deliver(p.from, e.Bytes())); err != want {
+			t.Errorf("a token of %d octets: %v, want %v", n, err, want)
+		}
+	}
 	if err := why(p.deliver(p.from, p.data(seq, Privacy, nil))); err != nil {
 		t.Errorf("the context after all this: %v", err)
 	}
@@ -585,6 +594,62 @@ func TestStrangeServers(t *testing.T) {
 		return frame(accept(binary.BigEndian.Uint32(xid), verf, answer{results: body}))
 	})
 	if !errors.Is(err, errVerifier) || !errors.Is(err, gss.BadMIC) {
+		t.Error(err)
+	}
+}
+
+// replaying asks for gss.Replay, as MIT's kadmin does.
+type replaying struct{ gss.Mechanism }
+
+func (m replaying) Initiate(n gss.Name, o *gss.InitOptions) (gss.Handshake, error) {
+	r := *o
+	r.Request |= gss.Replay
+	return m.Mechanism.Initiate(n, &r)
+}
+
+// A context that detects replays itself does not get to say so: a repeated number
+// is dropped in silence all the same.
+func TestReplayContext(t *testing.T) {
+	p := newPair(t, replaying{mechanisms()["krb"]}, ServerOptions{})
+	if !p.sc.Info().Flags.Has(gss.Replay) {
+		t.Fatal("it does not")
+	}
+	two, one := p.data(2, Privacy, text("two")), p.data(1, Integrity, text("one"))
+	for _, msg := range [][]byte{one, two} {
+		if err := why(p.deliver(p.from, msg)); err != nil {
+			t.Error(err)
+		}
+		if reply := p.deliver(p.from, msg); reply != nil {
+			t.Errorf("a replay is answered: %v", why(reply))
+		}
+	}
+}
+
+// What is only authenticated does not pass for private.
+func TestPrivacyIsPrivate(t *testing.T) {
+	p := newPair(t, mechanisms()["krb"], ServerOptions{})
+	good := p.data(1, Privacy, text("x"))
+	c, _, err := parseCall(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tok, err := p.sc.Wrap(nil, append([]byte{0, 0, 0, 1}, text("x")...), gss.IntegrityOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := Encoder{bytes.Clone(good[:len(good)-len(c.body)])}
+	e.Opaque(tok)
+	if err := why(p.deliver(p.from, e.Bytes())); err != GarbageArgs || p.executed.Load() != 0 {
+		t.Error(err)
+	}
+	tok, err = p.sc.Wrap(nil, append([]byte{0, 0, 0, 1}, text("x")...), gss.IntegrityOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e = Encoder{}
+	e.Opaque(tok)
+	srv, _ := p.testServer.open.get(p.handle)
+	if _, err := unprotect(srv.sc, Privacy, 1, e.Bytes()); !errors.Is(err, gss.BadQOP) {
 		t.Error(err)
 	}
 }

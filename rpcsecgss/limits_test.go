@@ -252,6 +252,7 @@ func TestLifetime(t *testing.T) {
 	}{
 		{"credentials", ServerOptions{}, 10 * time.Minute, true, 10 * time.Minute},
 		{"lifetime", ServerOptions{MaxLifetime: 5 * time.Minute}, 10 * time.Minute, true, 5 * time.Minute},
+		{"not idle", ServerOptions{Idle: 2 * time.Minute}, 10 * time.Minute, true, 10 * time.Minute},
 		{"idle", ServerOptions{Idle: 2 * time.Minute}, 10 * time.Minute, false, 2 * time.Minute},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -508,5 +509,94 @@ func TestCloseInCall(t *testing.T) {
 	}
 	if err := s.Serve(l); err != net.ErrClosed {
 		t.Error(err)
+	}
+}
+
+// The client keeps to the server's window; the rest of its calls wait for a place.
+func TestClientWindow(t *testing.T) {
+	m := mechanisms()["krb"]
+	s := serve(t, "tcp", ServerOptions{Accept: acceptor(m), MaxCalls: 2 * Window})
+	c := s.client(t, ClientOptions{Mech: m, Target: service})
+	var wg sync.WaitGroup
+	const calls = Window + 50
+	for i := range calls {
+		wg.Go(func() {
+			msg := text(fmt.Sprint(i))
+			if got, err := c.Call(within(t), procSlow, msg); err != nil || !bytes.Equal(got, msg) {
+				t.Errorf("%d: %v", i, err)
+			}
+		})
+	}
+	for range Window {
+		<-s.entered
+	}
+	select {
+	case <-s.entered:
+		t.Error("more calls than the window has room for")
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(s.gate)
+	wg.Wait()
+	if n := s.executed.Load(); n != calls {
+		t.Errorf("executed %d", n)
+	}
+}
+
+// mortal makes contexts that end when they are told to.
+type mortal struct {
+	gss.Mechanism
+	made []*ended
+}
+
+type ended struct {
+	gss.Context
+	over atomic.Bool
+}
+
+func (c *ended) MIC(dst, msg []byte) ([]byte, error) {
+	if c.over.Load() {
+		return dst, &gss.Error{Op: "GetMIC", Major: gss.ContextExpired}
+	}
+	return c.Context.MIC(dst, msg)
+}
+
+type mortalHandshake struct {
+	gss.Handshake
+	m *mortal
+}
+
+func (m *mortal) Initiate(n gss.Name, o *gss.InitOptions) (gss.Handshake, error) {
+	h, err := m.Mechanism.Initiate(n, o)
+	return mortalHandshake{h, m}, err
+}
+
+func (h mortalHandshake) Step(ctx context.Context, in []byte) ([]byte, gss.Context, error) {
+	out, sc, err := h.Handshake.Step(ctx, in)
+	if sc != nil {
+		c := &ended{Context: sc}
+		h.m.made = append(h.m.made, c)
+		sc = c
+	}
+	return out, sc, err
+}
+
+// A client whose context has ended by its own clock makes another.
+func TestClientExpiry(t *testing.T) {
+	m := &mortal{Mechanism: mechanisms()["pk"]}
+	s := serve(t, "tcp", ServerOptions{Accept: acceptor(m.Mechanism)})
+	c := s.client(t, ClientOptions{Mech: m, Target: service})
+	for i := range 3 {
+		if _, err := c.Call(within(t), procEcho, nil); err != nil {
+			t.Fatal(err)
+		}
+		if len(m.made) != i+1 {
+			t.Errorf("%d contexts, want %d", len(m.made), i+1)
+		}
+		m.made[i].over.Store(true)
+		if i > 0 {
+			if _, err := m.made[i-1].Context.MIC(nil, nil); !errors.Is(err, gss.NoContext) {
+				t.Errorf("the context before is still open: %v", err)
+			}
+		}
 	}
 }

@@ -323,10 +323,35 @@ func TestTIRPC(t *testing.T) {
 				if _, err := c.Call(within(t), 99, nil); !errors.Is(err, ProcUnavail) {
 					t.Errorf("procedure 99: %v", err)
 				}
+				if t.Failed() {
+					t.FailNow()
+				}
 				first := c.session
-				first.seq-- // a number twice ends the context there
+				again := func() { // a number twice ends the context there
+					first.mu.Lock()
+					first.seq--
+					first.mu.Unlock()
+				}
+				again()
 				if _, err := c.Call(within(t), procEcho, text("again")); err != nil || c.session == first {
-					t.Errorf("refresh: %v, the same session: %v", err, c.session == first)
+					t.Fatalf("refresh: %v, the same session: %v", err, c.session == first)
+				}
+				// In the midst of others.
+				first = c.session
+				for i := range 64 {
+					if i == 20 {
+						again()
+					}
+					wg.Go(func() {
+						msg := text(strings.Repeat("z", 97*i))
+						if got, err := c.Call(within(t), procEcho, msg); err != nil || !bytes.Equal(got, msg) {
+							t.Errorf("%d, refreshing: %d octets, %v", i, len(got), err)
+						}
+					})
+				}
+				wg.Wait()
+				if c.session == first {
+					t.Error("the context was not refreshed")
 				}
 			})
 		}

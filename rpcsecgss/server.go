@@ -316,6 +316,9 @@ func (s *Server) receive(p *peer, msg []byte) (now []byte, later func() []byte, 
 		if c.proc != nullProc || c.verf.flavor != flavorNone || len(c.verf.body) > 0 || g.proc == procInit && len(g.handle) > 0 {
 			return denyAuth(c.xid, AuthBadCred), nil, nil
 		}
+		if len(c.body) > 4+maxToken { // not to be kept until its turn comes
+			return accept(c.xid, auth{}, answer{stat: GarbageArgs}), nil, nil
+		}
 		return nil, func() []byte { return s.accept(ctx, p, c, g) }, nil
 	case procData, procDestroy:
 		now, later = s.data(ctx, p, c, g)

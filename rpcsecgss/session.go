@@ -19,6 +19,7 @@ const maxOutstanding = 1024
 var (
 	errVerifier = errors.New("rpcsecgss: the reply's verifier is not the server's")
 	errEnd      = errors.New("rpcsecgss: the sides do not agree on when the context is complete")
+	errDropped  = errors.New("rpcsecgss: the context was given up")
 	errSequence = errors.New("rpcsecgss: the mechanism insists on the order of messages")
 )
 
@@ -35,15 +36,21 @@ type session struct {
 	dropped bool
 }
 
-// next returns the number of the next transmission, if there is one up to last.
-func (s *session) next(last uint32) (uint32, bool) {
+// next returns the number of the next transmission, up to last. After drop only
+// DESTROY's is left, which is maxSeq's.
+func (s *session) next(last uint32) (uint32, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.seq >= last {
-		return 0, false
+	e := &gss.Error{Op: "GetMIC", Mech: s.sc.Info().Mech, Major: gss.NoContext, Err: errDropped}
+	switch {
+	case s.dropped && last < maxSeq:
+		return 0, e
+	case s.seq >= last:
+		e.Major, e.Err = gss.ContextExpired, nil
+		return 0, e
 	}
 	s.seq++
-	return s.seq, true
+	return s.seq, nil
 }
 
 // use is false if s has been dropped.
@@ -182,6 +189,14 @@ func (c *Client) current(ctx context.Context) (*session, error) {
 	if s, err := have(); s != nil || err != nil {
 		return s, err
 	}
+	c.mu.Lock()
+	stale := c.stale
+	c.stale = nil
+	c.mu.Unlock()
+	if stale != nil {
+		c.destroy(stale)
+		stale.unuse()
+	}
 	for dropped := 0; ; {
 		s, err := c.establish(ctx)
 		if errors.Is(err, errLost) {
@@ -209,23 +224,24 @@ func (c *Client) current(ctx context.Context) (*session, error) {
 func (c *Client) release(s *session, gone bool) {
 	<-s.slots
 	if gone {
+		s.drop()
 		c.mu.Lock()
-		first := c.session == s
+		first := c.session == s && c.err == nil
 		if first {
-			c.session = nil
+			c.session, c.stale = nil, s // which keeps this use of it
 		}
 		c.mu.Unlock()
 		if first {
-			c.destroy(s)
+			return
 		}
-		s.drop()
 	}
 	s.unuse()
 }
 
 // destroy tells the server that s has ended, RFC 2203 §5.4, and waits for nothing.
 // MIT's server and libtirpc's, which keep one context a connection, need it before
-// they take another (§5.3.3.3 says so too); who has no such context denies it.
+// they take another (§5.3.3.3 says so too), and nothing of s behind it; who has no
+// such context denies it.
 func (c *Client) destroy(s *session) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
@@ -234,12 +250,13 @@ func (c *Client) destroy(s *session) {
 		return
 	}
 	defer c.forget(xid)
-	if seq, ok := s.next(maxSeq); ok {
-		h := header{xid: xid, prog: c.prog, vers: c.vers, proc: nullProc}
-		if msg, err := s.seal(h, procDestroy, seq, c.o.Service, nil); err == nil {
-			c.send(ctx, msg)
+	c.send(ctx, func() ([]byte, error) {
+		seq, err := s.next(maxSeq)
+		if err != nil {
+			return nil, err
 		}
-	}
+		return s.seal(header{xid: xid, prog: c.prog, vers: c.vers, proc: nullProc}, procDestroy, seq, c.o.Service, nil)
+	})
 }
 
 // Establish makes the context if there is none at present, and describes it. Call
@@ -366,7 +383,7 @@ func (c *Client) leg(ctx context.Context, proc uint32, handle, tok []byte) (init
 		return initRes{}, auth{}, err
 	}
 	defer c.forget(xid)
-	if err := c.send(ctx, c.token(xid, proc, handle, tok)); err != nil {
+	if err := c.send(ctx, octets(c.token(xid, proc, handle, tok))); err != nil {
 		return initRes{}, auth{}, err
 	}
 	// Of a mechanism's work in a busy server it cannot be told that it takes long.
@@ -392,6 +409,6 @@ func (c *Client) leg(ctx context.Context, proc uint32, handle, tok []byte) (init
 func (c *Client) tell(ctx context.Context, proc uint32, handle, tok []byte) {
 	if xid, _, err := c.register(); err == nil {
 		defer c.forget(xid)
-		c.send(ctx, c.token(xid, proc, handle, tok))
+		c.send(ctx, octets(c.token(xid, proc, handle, tok)))
 	}
 }
