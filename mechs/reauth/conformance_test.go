@@ -135,6 +135,9 @@ func TestConformanceResumed(t *testing.T) {
 			"confirmed": {{}, {}},
 			"at-once":   {{Group: X25519}, {Store: strike.NewMemory(strike.MemoryOptions{})}},
 		} {
+			if how == "at-once" && (name == "pk" || name == "nego") {
+				continue // as krb
+			}
 			t.Run(name+"/"+how, func(t *testing.T) {
 				client, server := New(s.client, o[0]), &counted{Mech: New(s.server, o[1])}
 				conformance.Run(t, conformance.Setup{
