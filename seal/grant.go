@@ -256,7 +256,7 @@ func (r *Relay) Accept(granted []byte) (*Held, error) {
 	h := &Held{now: r.now, from: g.from, to: g.to, notAfter: g.notAfter, key: g.key, sealed: append([]byte(nil), g.sealed...)}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.timer = time.AfterFunc(time.UnixMilli(g.notAfter+skewMS).Sub(now), func() { h.Close() })
+	h.timer = time.AfterFunc(time.UnixMilli(g.notAfter+skewMS+1).Sub(now), func() { h.Close() }) // after its last millisecond
 	return h, nil
 }
 
