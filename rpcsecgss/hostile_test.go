@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"runtime"
+	"sync"
 	"testing"
 
 	"github.com/gsseal/gss"
@@ -386,8 +387,11 @@ func TestArgsAreTheHandlers(t *testing.T) {
 	for _, sv := range []Service{None, Integrity, Privacy} {
 		for _, network := range []string{"tcp", "udp"} {
 			s := serve(t, network, ServerOptions{Accept: acceptor(m), MinService: None})
+			var mu sync.Mutex
 			var kept [][]byte
 			s.Handle(testProg, testVers, func(_ context.Context, c *Call) ([]byte, error) {
+				mu.Lock()
+				defer mu.Unlock()
 				kept = append(kept, c.Args)
 				return nil, nil
 			})
@@ -398,6 +402,8 @@ func TestArgsAreTheHandlers(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
+			mu.Lock()
+			defer mu.Unlock()
 			for i := range want {
 				if !bytes.Equal(kept[i], want[i]) {
 					t.Errorf("%s, %v: call %d has %d octets, want %d", network, sv, i, len(kept[i]), len(want[i]))
