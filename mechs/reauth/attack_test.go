@@ -131,7 +131,7 @@ func TestAnswerBits(t *testing.T) {
 
 // What is replayed establishes nothing with keys of the first, and completes nothing.
 func TestReplay(t *testing.T) {
-	for _, store := range []strike.Store{nil, strike.NewMemory(strike.MemoryOptions{Since: time.Now().Add(-time.Hour)})} {
+	for _, store := range []strike.Store{nil, strike.NewMemory(strike.MemoryOptions{})} {
 		w := krbWorld(t, Options{}, Options{Store: store})
 		w.must(w.shake(nil), false)
 		w.must(w.shake(nil), true)
@@ -196,9 +196,7 @@ func TestSwapped(t *testing.T) {
 	pw := &world{t: t, client: c, server: pk, init: gss.InitOptions{Credentials: []gss.Credential{&toy.Cred{OID: toy.PKOID, User: "alice"}}}}
 	ih, _ := c.Initiate(files, &pw.init)
 	i := ih.(*initiator)
-	if err := i.identify(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	i.identify(t.Context())
 	stolen := *e
 	stolen.key = i.key
 	c.o.Cache.put(&stolen, nil)
@@ -436,7 +434,7 @@ func TestClocks(t *testing.T) {
 	for _, d := range []time.Duration{-24 * time.Hour, -6 * time.Minute, -4 * time.Minute, 0, 4 * time.Minute, 6 * time.Minute, 20 * time.Hour, 24 * time.Hour} {
 		t.Run(d.String(), func(t *testing.T) {
 			ic, ac := newClock(), newClock()
-			store := strike.NewMemory(strike.MemoryOptions{Since: time.Now().Add(-time.Hour)})
+			store := strike.NewMemory(strike.MemoryOptions{})
 			w := krbWorld(t, Options{Time: ic.now}, Options{Time: ac.now, Store: store})
 			w.must(w.shake(nil), false)
 			w.must(w.shake(nil), true)

@@ -149,7 +149,8 @@ func TestConformanceResumed(t *testing.T) {
 							return nil
 						}
 						h := ih.(*initiator)
-						if h.identify(t.Context()); client.o.Cache.holds(h.key) {
+						h.identify(t.Context())
+						if client.o.Cache.holds(h.key) {
 							ih.Close()
 							return nil
 						}

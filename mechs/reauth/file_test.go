@@ -178,13 +178,14 @@ func TestRotateAtOnce(t *testing.T) {
 // A store is used with a ring in a file only if it is that ring's.
 func TestStoreDomain(t *testing.T) {
 	r := mustRing(t, filepath.Join(t.TempDir(), "ring"))
-	store := strike.NewMemory(strike.MemoryOptions{Since: time.Now().Add(-time.Hour)})
+	store := strike.NewMemory(strike.MemoryOptions{})
+	time.Sleep(2 * time.Millisecond) // see TestFirstAndResumed
 	for domain, want := range map[[16]byte]int{{}: 3, {1}: 3, r.Domain(): 2} {
 		w := krbWorld(t, Options{}, Options{Ring: r, Store: store, StoreDomain: domain})
 		w.must(w.shake(nil), false)
 		tr := w.shake(nil)
 		w.must(tr, true)
-		if len(tr.Tokens) != want && want == 3 {
+		if len(tr.Tokens) != want {
 			t.Errorf("%x: %d tokens, want %d", domain, len(tr.Tokens), want)
 		}
 	}

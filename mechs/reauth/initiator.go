@@ -77,9 +77,7 @@ func (h *initiator) start(ctx context.Context, in []byte) ([]byte, gss.Context, 
 	if len(in) > 0 {
 		return nil, nil, h.defective()
 	}
-	if err := h.identify(ctx); err != nil {
-		return nil, nil, err
-	}
+	h.identify(ctx)
 	now := h.m.o.Time()
 	if len(h.ids) > 0 {
 		if e := h.m.o.Cache.take(h.key, now, h.fits); e != nil {
@@ -93,14 +91,13 @@ func (h *initiator) start(ctx context.Context, in []byte) ([]byte, gss.Context, 
 	return out, sc, err
 }
 
-// identify finds out who the initiator may be, and pins the credentials that say so:
-// the inner mechanism must not take another user's after the tickets were chosen.
-func (h *initiator) identify(ctx context.Context) error {
+// identify finds out who the initiator may be; ids stays empty if nobody knows.
+func (h *initiator) identify(ctx context.Context) {
 	cs := h.o.Credentials
 	if len(cs) == 0 {
 		var err error
 		if cs, err = h.m.Acquire(ctx); err != nil {
-			return nil // the inner mechanism says what is wrong, if anything is
+			return // the inner mechanism says what is wrong, if anything is
 		}
 		h.pinned = cs
 	}
@@ -113,7 +110,7 @@ func (h *initiator) identify(ctx context.Context) error {
 	for _, c := range cs {
 		n := c.Name()
 		if n.IsZero() {
-			return h.pin()
+			return
 		}
 		ids = append(ids, n)
 		for _, s := range []string{string(c.Mech()), string(n.Mech), string(n.Type), n.Text} {
@@ -121,14 +118,14 @@ func (h *initiator) identify(ctx context.Context) error {
 		}
 	}
 	h.ids, h.key = ids, sha256.Sum256(b)
-	return h.pin()
 }
 
 func appendString(b []byte, s string) []byte {
 	return append(binary.BigEndian.AppendUint32(b, uint32(len(s))), s...)
 }
 
-// pin starts the inner mechanism again, with the acquired credentials.
+// pin starts the inner mechanism again, with the acquired credentials: it must not take
+// another user's after the tickets were chosen, or ask for them once more.
 func (h *initiator) pin() error {
 	if len(h.pinned) == 0 {
 		return nil
@@ -251,6 +248,9 @@ func (h *initiator) answered(ctx context.Context, in []byte) ([]byte, gss.Contex
 
 // first sends the first inner token, not framed.
 func (h *initiator) first(ctx context.Context) ([]byte, gss.Context, error) {
+	if err := h.pin(); err != nil {
+		return nil, nil, err
+	}
 	return h.forward(h.stepInner(ctx, tokFirst, nil))
 }
 
