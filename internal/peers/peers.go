@@ -30,7 +30,7 @@ import (
 // RequireEnv is the variable which, if it is 1, turns a missing peer into a failure.
 const RequireEnv = "GSS_REQUIRE_PEERS"
 
-// packages has the Debian package of every program that tests ask for. scripts/test
+// packages has the Debian package of every program or file that tests ask for. scripts/test
 // has the same table, and installs them.
 var packages = map[string]string{
 	"kinit":        "krb5-user",
@@ -47,6 +47,9 @@ var packages = map[string]string{
 	"spin":         "spin",
 	"strace":       "strace",
 	"redis-server": "redis-server",
+	"kadmind":      "krb5-admin-server",
+
+	"/usr/include/tirpc/rpc/rpc.h": "libtirpc-dev",
 }
 
 // Need skips the test unless every program is there; see the package's
@@ -68,8 +71,15 @@ func Need(t testing.TB, programs ...string) {
 	}
 }
 
-// path finds a program, also where an ordinary user's PATH does not look.
+// path finds a program, also where an ordinary user's PATH does not look, or a
+// file with an absolute path.
 func path(program string) string {
+	if filepath.IsAbs(program) {
+		if _, err := os.Stat(program); err != nil {
+			return ""
+		}
+		return program
+	}
 	if p, err := exec.LookPath(program); err == nil {
 		return p
 	}
