@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/gsseal/gss"
+	"github.com/gsseal/gss/oid"
 )
 
 // An acceptor answers RESUME, or carries the inner mechanism's tokens.
@@ -76,9 +77,16 @@ func (h *acceptor) forward(ctx context.Context, tok []byte) ([]byte, gss.Context
 	return appendLast(out, h.issue(sc)), sc, nil
 }
 
+// issueLabel is claimed on a context: reauth within reauth is handed one that has its
+// ticket, and two issues would be encrypted under one key.
+const issueLabel = "gss reauth 1 issue"
+
 // issue returns the encrypted ticket of a context of the inner mechanism; nil if it gets
 // none.
 func (h *acceptor) issue(sc gss.Context) []byte {
+	if c, ok := sc.(gss.Claimer); !ok || !c.Claim(issueLabel) {
+		return nil
+	}
 	psk, key := ticketKeys(sc)
 	if psk == nil {
 		return nil
@@ -91,6 +99,9 @@ func (h *acceptor) issue(sc gss.Context) []byte {
 	}
 	t := ticket{flags: i.Flags & services, authTime: now, issued: now, end: now.Add(h.m.o.Life), psk: psk, acceptor: hash(local),
 		inner: i.Mech, initiator: i.Peer}
+	if c, ok := sc.(*Context); ok { // resumed within: that was not in full
+		t.authTime = c.authTime
+	}
 	if !i.Expiry.IsZero() && i.Expiry.Before(t.end) {
 		t.end = i.Expiry
 	}
@@ -143,7 +154,7 @@ func (h *acceptor) resume(ctx context.Context, r *resume) ([]byte, gss.Context, 
 		return h.refuse()
 	}
 	local, ok := parseMN(a.target)
-	if !ok || !h.mine(local) {
+	if !ok || !h.mine(local, t.inner) {
 		return h.refuse()
 	}
 	h.keys.authenticated(r.auth)
@@ -218,13 +229,14 @@ func (h *acceptor) admit(r *resume, now time.Time) (*ticket, bool) {
 	return t, ok
 }
 
-// mine reports whether this acceptor answers to a name.
-func (h *acceptor) mine(n gss.Name) bool {
+// mine reports whether this acceptor answers to a name, by which inner was addressed. A
+// credential without a name is for its own mechanism only.
+func (h *acceptor) mine(n gss.Name, inner oid.OID) bool {
 	if h.m.o.Local != nil {
 		return h.m.o.Local(n)
 	}
 	for _, c := range h.o.Credentials {
-		if name := c.Name(); name.IsZero() || name == n {
+		if name := c.Name(); name == n || name.IsZero() && (c.Mech() == inner || c.Mech() == n.Mech) {
 			return true
 		}
 	}

@@ -73,7 +73,9 @@
 // A ticket is issued for contexts with mutual authentication only. The keys of others may
 // depend on the initiator's token alone, and two acceptors that were handed the same token would
 // encrypt two issues under one key. There is none either for anonymous initiators, DCE
-// style and Identify, nor if the names are too long.
+// style and Identify, if the names are too long, or if the context is no gss.Claimer. Of reauth
+// within reauth the innermost issues, and a resumed context's ticket keeps the time of the
+// first authentication.
 //
 // An initiator resumes with bindings only what was established with bindings, and the other way round: over
 // a mechanism whose acceptors may ignore bindings, such as Kerberos, an initiator that
