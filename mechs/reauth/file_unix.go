@@ -3,16 +3,26 @@
 package reauth
 
 import (
+	"fmt"
 	"io/fs"
 	"os"
 	"syscall"
 )
 
 // lockFile waits for the lock of the file at path, which it makes. The system
-// takes the lock back from a process that ends.
+// takes the lock back from a process that ends. A file that others can open is refused: they
+// could hold the lock for ever.
 func lockFile(path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
 	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && !private(info) {
+		err = fmt.Errorf("%w: %s", errMode, path)
+	}
+	if err != nil {
+		f.Close()
 		return nil, err
 	}
 	for {
