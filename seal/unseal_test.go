@@ -3,6 +3,7 @@ package seal
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -375,6 +376,27 @@ func TestUnsureWithoutClaim(t *testing.T) {
 			t.Errorf("sealed Skew after the store was made: %v", err)
 		}
 	})
+}
+
+// Gaps of any size, forwards and backwards, up to the last number of a lane.
+func TestGaps(t *testing.T) {
+	alice, bob := pair("alice", "bob")
+	s, r := mustSender(t, alice), mustRecipient(t, nil, bob)
+	for range 9 { // contexts that it is not
+		_, sc := pair(rand.Text(), "bob")
+		if _, err := r.Add(sc); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, lane := range []uint32{0, 77} {
+		for _, n := range []uint64{0, 1, 1 << 8, 1 << 16, 1 << 31, 1<<32 - 1, 5, 1<<31 + 1, 2} {
+			s.lane, s.count = lane, n
+			got, err := r.Unseal(t.Context(), nil, mustSeal(t, s, "body", nil), nil)
+			if err != nil || string(got.Body) != "body" || got.N != uint64(lane)<<32|n {
+				t.Errorf("lane %d, number %d: %v, N %#x", lane, n, err, got.N)
+			}
+		}
+	}
 }
 
 // Loss, disorder, gaps, restarts of the originator: everything arrives, and scans
