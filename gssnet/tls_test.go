@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/gsseal/gss"
+	"github.com/gsseal/gss/internal/peers"
 	"github.com/gsseal/gss/internal/toy"
 )
 
@@ -143,10 +144,7 @@ func TestTLSServerEndPoint(t *testing.T) {
 
 // TestTLSExporterOpenSSL: the other side of the connection is OpenSSL.
 func TestTLSExporterOpenSSL(t *testing.T) {
-	openssl, err := exec.LookPath("openssl")
-	if err != nil {
-		t.Skip("there is no openssl to compare with:", err)
-	}
+	peers.Need(t, "openssl")
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -154,7 +152,7 @@ func TestTLSExporterOpenSSL(t *testing.T) {
 	defer l.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, openssl, "s_client", "-connect", l.Addr().String(), "-tls1_3",
+	cmd := exec.CommandContext(ctx, "openssl", "s_client", "-connect", l.Addr().String(), "-tls1_3",
 		"-keymatexport", "EXPORTER-Channel-Binding", "-keymatexportlen", "32")
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
