@@ -238,7 +238,7 @@ func (f *file) take(name string, flag int, perm os.FileMode, deadline time.Time)
 			return errors.New("not a regular file")
 		}
 		if info.Mode()&0o077 != 0 && runtime.GOOS != "windows" {
-			return fmt.Errorf("mode is %v: others than the owner may use it", info.Mode())
+			return fmt.Errorf("mode is %v: others than the owner may use it (chmod 600 makes it private)", info.Mode())
 		}
 		var last meta
 		if last, f.torn, err = lastMeta(of, info.Size()); err != nil {
