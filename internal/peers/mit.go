@@ -44,13 +44,14 @@ type Options struct {
 
 // A Realm is a running MIT KDC and the files that its clients and services need.
 type Realm struct {
-	Name         string
-	Dir          string // everything is in here
-	Addr         string // of the KDC, TCP and UDP
-	Config       string // a krb5.conf
-	Keytab       string // of every service
-	ClientKeytab string // of every user
-	kdcEnv       []string
+	Name          string
+	Dir           string // everything is in here
+	Addr          string // of the KDC, TCP and UDP
+	Config        string // a krb5.conf
+	HeimdalConfig string // of HeimdalRealm: the same for Heimdal
+	Keytab        string // of every service
+	ClientKeytab  string // of every user
+	kdcEnv        []string
 }
 
 // Principal returns name with the realm.
