@@ -15,7 +15,10 @@ type bench struct {
 	run         func(ctx context.Context, b *benchFlags, note func(string)) (*benchReport, error)
 }
 
-var benches = []bench{{"seal", "sealing and unsealing, beside what comes next to them", benchSeal}}
+var benches = []bench{
+	{"seal", "sealing and unsealing, beside what comes next to them", benchSeal},
+	{"krb5", "Kerberos, beside the MIT krb5 library that is installed", benchKrb5},
+}
 
 var benchCommand = command{
 	name:  "bench",
