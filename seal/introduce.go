@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/gsseal/gss"
+	"github.com/gsseal/gss/oid"
 )
 
 // An introduction is a grant that is a credential: with it the relay establishes a
@@ -14,16 +15,31 @@ import (
 //	Expand(Krelay, "gss reauth 1 grant", 32)
 const labelGrant = "gss reauth 1 grant"
 
+// introduced reports whether k is a context that an introduction led to: its mechanism
+// is oid.Introduced, and so are its names, whatever is stacked upon it.
+func (k *link) introduced() bool {
+	return k.mech == oid.Introduced || k.from.Mech == oid.Introduced || k.to.Mech == oid.Introduced
+}
+
 // Introduce is Grant of an introduction: one-time, by relay key and by name, so that
 // o.Relay has to be given, and o.Data cannot be: nobody could give it again. body
-// reaches the recipient's application with the introduced context. Errors: those of
-// Grant; BadName without o.Relay; Failure with o.Data.
+// reaches the recipient's application with the introduced context.
+//
+// Who was introduced does not introduce, nor is introduced further: neither context
+// may be one that an introduction led to, and o.Relay is no name of such a one.
+//
+// Errors: those of Grant; BadName without o.Relay, or with one that is introduced;
+// Failure with o.Data; Unauthorized with cause ErrIntroduced.
 func (s *Sender) Introduce(dst, body []byte, via *Sender, o *Options) ([]byte, error) {
-	if o == nil || o.Relay.IsZero() {
+	switch {
+	case o == nil || o.Relay.IsZero():
 		return dst, fail("Seal", s.mech, gss.BadName, ErrRelay)
-	}
-	if len(o.Data) > 0 {
+	case o.Relay.Mech == oid.Introduced:
+		return dst, fail("Seal", s.mech, gss.BadName, ErrIntroduced)
+	case len(o.Data) > 0:
 		return dst, fail("Seal", s.mech, gss.Failure, errData)
+	case s.introduced() || via != nil && via.introduced():
+		return dst, fail("Seal", s.mech, gss.Unauthorized, ErrIntroduced)
 	}
 	return s.grant(dst, body, via, o, OneTime|Introduction)
 }
@@ -49,7 +65,8 @@ func (h *Held) Credential() (sealed, key []byte, err error) {
 // message is struck, and its body returned: nothing else may come of a second one.
 //
 // Its checks are those of Unseal, and so are its errors, admit's besides, which are
-// returned as they are. Any other message is Unauthorized with cause ErrIntroduction.
+// returned as they are. Any other message is Unauthorized with cause ErrIntroduction, and
+// one whose originator was introduced itself is so with cause ErrIntroduced.
 func (r *Recipient) Redeem(ctx context.Context, sealed []byte, admit func(key []byte, relay [32]byte, originator, recipient gss.Name, end time.Time) error) (body []byte, err error) {
 	u := unsealing{r: r, o: &anyone, now: r.now().UnixMilli()}
 	p, err := u.open(ctx, nil, sealed)
@@ -63,6 +80,9 @@ func (r *Recipient) Redeem(ctx context.Context, sealed []byte, admit func(key []
 	}
 	if !u.h.claims.Has(Introduction) {
 		return nil, u.fail(gss.Unauthorized, ErrIntroduction)
+	}
+	if u.s.keys.introduced() {
+		return nil, u.fail(gss.Unauthorized, ErrIntroduced)
 	}
 	key := expand32(&u.h.key, []byte(labelGrant))
 	defer clear(key[:])

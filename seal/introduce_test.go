@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/gsseal/gss"
+	"github.com/gsseal/gss/oid"
 	"github.com/gsseal/gss/strike"
 )
 
@@ -70,4 +71,58 @@ func TestIntroduce(t *testing.T) {
 	h.Close()
 	_, _, err = h.Credential()
 	wantMajor(t, "closed", err, gss.OldToken, ErrExpired)
+}
+
+// Who was introduced does not introduce, whatever it is that shows it.
+func TestIntroducedDoesNotIntroduce(t *testing.T) {
+	composite := gss.Name{Mech: oid.Introduced, Text: "alice and carol"}
+	for what, change := range map[string]func(i, a *gss.Info){
+		"the mechanism":         func(i, a *gss.Info) { i.Mech, a.Mech = oid.Introduced, oid.Introduced },
+		"the originator's name": func(i, a *gss.Info) { i.Local, a.Peer = composite, composite },
+		"the recipient's name":  func(i, a *gss.Info) { i.Peer, a.Local = composite, composite },
+		"under another mechanism": func(i, a *gss.Info) {
+			i.Mech = oid.Join(oid.Reauth, oid.Introduced)
+			a.Mech = i.Mech
+			i.Local, a.Peer = composite, composite
+		},
+	} {
+		i, a := pair("carol", "bob")
+		change(&i.info, &a.info)
+		s, via := mustSender(t, i), newTrio(t)
+		_, err := s.Introduce(nil, nil, via.grants, &Options{Relay: mn("dave")})
+		wantMajor(t, what, err, gss.Unauthorized, ErrIntroduced)
+		_, err = via.alice.Introduce(nil, nil, s, &Options{Relay: mn("dave")})
+		wantMajor(t, what+", of the context with the relay", err, gss.Unauthorized, ErrIntroduced)
+
+		// Somebody whose package seal does it all the same.
+		g, err := s.grant(nil, nil, via.grants, &Options{Relay: mn("dave")}, OneTime|Introduction)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := via.carol.Accept(g)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer h.Close()
+		_, err = mustRecipient(t, nil, a).Redeem(t.Context(), h.sealed, nil)
+		wantMajor(t, what+", redeemed", err, gss.Unauthorized, ErrIntroduced)
+
+		// A State of the context knows it, too.
+		i.claimed = nil
+		st, err := NewState(i)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Close()
+		s, err = st.NewSender()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		_, err = s.Introduce(nil, nil, via.grants, &Options{Relay: mn("dave")})
+		wantMajor(t, what+", of a State", err, gss.Unauthorized, ErrIntroduced)
+	}
+	x := newTrio(t)
+	_, err := x.alice.Introduce(nil, nil, x.grants, &Options{Relay: composite})
+	wantMajor(t, "the introduced is a relay", err, gss.BadName, ErrIntroduced)
 }
