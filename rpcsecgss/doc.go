@@ -46,6 +46,12 @@
 // (ServerOptions.Replies, ReplyOctets) is full of later ones. An anonymous
 // principal's calls are told apart by context instead.
 //
+// With ClientOptions.Dial a client outlives its connection, and so the server's
+// process: what was not answered is repeated over the next connection. The memory of
+// replies does not outlive that process. A call that it had executed when it crashed
+// is executed again, so that this is at least once, unless the handler keeps effects and
+// results where they last, under [Call.Key].
+//
 // # Real peers
 //
 // The servers of MIT (gssrpc) and libtirpc look a context up by TCP connection and

@@ -35,7 +35,7 @@ func newPair(t testing.TB, m gss.Mechanism, o ServerOptions) *pair {
 	if _, err := c.Establish(within(t)); err != nil {
 		t.Fatal(err)
 	}
-	return &pair{s, c.session, t, &peer{addr: s.addr, host: "127.0.0.1"}}
+	return &pair{s, present(c), t, &peer{addr: s.addr, host: "127.0.0.1"}}
 }
 
 func (p *pair) header(xid, proc uint32) header {
@@ -329,7 +329,7 @@ func TestHandles(t *testing.T) {
 	if _, err := c.Establish(within(t)); err != nil {
 		t.Fatal(err)
 	}
-	stolen := session{sc: c.session.sc, // its own keys
+	stolen := session{sc: present(c).sc, // its own keys
 		handle: p.handle}
 	msg, err := stolen.seal(p.header(1, procEcho), procData, 1, Privacy, nil)
 	if err != nil {

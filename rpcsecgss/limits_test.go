@@ -283,7 +283,7 @@ func TestLifetime(t *testing.T) {
 				if _, err := c.Call(t.Context(), procEcho, nil); err != nil {
 					t.Fatal(err)
 				}
-				first := c.session
+				first := present(c)
 				if tt.busy {
 					for time.Since(start) < tt.ends-time.Minute {
 						time.Sleep(time.Minute)
@@ -294,7 +294,7 @@ func TestLifetime(t *testing.T) {
 				}
 				time.Sleep(tt.ends - time.Since(start) - time.Second)
 				p := pair{s, first, t, from}
-				if c.session != first {
+				if present(c) != first {
 					t.Fatal("refreshed too early")
 				}
 				time.Sleep(2 * time.Second)
@@ -305,8 +305,8 @@ func TestLifetime(t *testing.T) {
 					t.Errorf("after it: %v", err)
 				}
 				start = time.Now() // a new ticket
-				if _, err := c.Call(t.Context(), procEcho, nil); err != nil || c.session == first {
-					t.Errorf("%v, refreshed: %v", err, c.session != first)
+				if _, err := c.Call(t.Context(), procEcho, nil); err != nil || present(c) == first {
+					t.Errorf("%v, refreshed: %v", err, present(c) != first)
 				}
 			})
 		})
@@ -440,7 +440,7 @@ func TestRepliesOfOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, host := range []string{"192.0.2.1", "192.0.2.2", "192.0.2.1"} {
-		p := pair{s, a.session, t, &peer{addr: s.addr, host: host}}
+		p := pair{s, present(a), t, &peer{addr: s.addr, host: host}}
 		msg, err := p.seal(p.header(1, procEcho), procData, uint32(10+i), Privacy, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -462,7 +462,7 @@ func TestRepliesOfOthers(t *testing.T) {
 	if _, err := c.Establish(within(t)); err != nil {
 		t.Fatal(err)
 	}
-	y = &pair{x.testServer, c.session, t, x.from}
+	y = &pair{x.testServer, present(c), t, x.from}
 	for _, p := range []*pair{x, y} {
 		if err := why(p.deliver(p.from, p.data(1, Privacy, nil))); err != nil {
 			t.Fatal(err)

@@ -215,12 +215,12 @@ func TestKadmind(t *testing.T) {
 		c := dial(user, Privacy)
 		privs(t, c)
 		// It takes a number twice for the end of the context, and says so.
-		first := c.session
+		first := present(c)
 		first.seq--
 		if p := privs(t, c); p != 1<<32-1 {
 			t.Errorf("%#x", p)
 		}
-		if c.session == first {
+		if present(c) == first {
 			t.Error("the context was not refreshed")
 		}
 		privs(t, c)
@@ -318,15 +318,15 @@ func TestTIRPC(t *testing.T) {
 				if t.Failed() {
 					t.FailNow()
 				}
-				first := c.session
+				first := present(c)
 				again := func() { // a number twice ends the context there
 					first.mu.Lock()
 					first.seq--
 					first.mu.Unlock()
 				}
 				again()
-				if _, err := c.Call(within(t), procEcho, text("again")); err != nil || c.session == first {
-					t.Fatalf("refresh: %v, the same session: %v", err, c.session == first)
+				if _, err := c.Call(within(t), procEcho, text("again")); err != nil || present(c) == first {
+					t.Fatalf("refresh: %v, the same session: %v", err, present(c) == first)
 				}
 			})
 		}

@@ -128,6 +128,16 @@ func (s *testServer) client(t testing.TB, o ClientOptions) *Client {
 	return c
 }
 
+// present is the session that c has.
+func present(c *Client) *session {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.line == nil {
+		return nil
+	}
+	return c.line.session
+}
+
 func within(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	t.Cleanup(cancel)
@@ -326,14 +336,14 @@ func TestMaxSeq(t *testing.T) {
 	if _, err := c.Establish(within(t)); err != nil {
 		t.Fatal(err)
 	}
-	c.session.seq = maxSeq - 2
-	first := c.session
+	present(c).seq = maxSeq - 2
+	first := present(c)
 	for i := range 3 {
 		if _, err := c.Call(within(t), procEcho, nil); err != nil {
 			t.Fatal(err)
 		}
-		if (c.session == first) != (i == 0) {
-			t.Errorf("call %d: the session is the first: %v", i, c.session == first)
+		if (present(c) == first) != (i == 0) {
+			t.Errorf("call %d: the session is the first: %v", i, present(c) == first)
 		}
 	}
 	if s.executed.Load() != 3 {

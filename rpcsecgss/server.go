@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"net"
 	"sync"
@@ -68,13 +69,41 @@ func (o *ServerOptions) resolve() {
 
 // A Call is what a Handler is asked to do.
 type Call struct {
-	XID, Prog, Vers, Proc uint32
+	XID, Prog, Vers, Proc uint32 // XID is the client's, and the same when it repeats a call
 	Args                  []byte // XDR, the Handler's own; not to be believed under None
 
 	Service Service     // 0: AUTH_NONE, and then nobody knows who calls
 	Info    gss.Info    // of the context; Info.Peer is who calls
 	Context gss.Context // not to be closed by a Handler; nil: AUTH_NONE
 	Remote  net.Addr
+}
+
+// Key is the same for a call and its repetitions, in other contexts, over other
+// connections, to other processes: a hash of who calls (Info.Peer), the XID and what
+// is asked. A Handler that commits its effect and results under Key in one
+// transaction, and answers from there what it finds, does nothing twice, whatever
+// crashes. ok is false if nobody can tell who calls.
+//
+// Clients choose an XID at random when they start, and count. Two of one principal
+// that must not be mistaken for each other, now and for as long as keys are kept, put
+// something unique into the arguments.
+func (c *Call) Key() (key [sha256.Size]byte, ok bool) {
+	if c.Info.Flags.Has(gss.Anon) {
+		return key, false
+	}
+	who, err := c.Info.Peer.Export()
+	if err != nil {
+		return key, false
+	}
+	args := sha256.Sum256(c.Args)
+	var e Encoder
+	e.String("gss rpc call 1")
+	e.Opaque(who)
+	for _, v := range [...]uint32{c.XID, c.Prog, c.Vers, c.Proc} {
+		e.Uint32(v)
+	}
+	e.Fixed(args[:])
+	return sha256.Sum256(e.b), true
 }
 
 // A Handler executes the procedures of a version of a program, several at a time,

@@ -135,9 +135,9 @@ func (s *session) open(msg []byte, seqs []uint32, service Service) (results []by
 
 // acquire returns the present session, or a new one, with a slot of its window.
 // release gives both back.
-func (c *Client) acquire(ctx context.Context) (*session, error) {
+func (l *line) acquire(ctx context.Context) (*session, error) {
 	for {
-		s, err := c.current(ctx)
+		s, err := l.current(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -145,8 +145,8 @@ func (c *Client) acquire(ctx context.Context) (*session, error) {
 		case s.slots <- struct{}{}:
 		case <-ctx.Done():
 			err = ctx.Err()
-		case <-c.dead:
-			err = c.err
+		case <-l.dead:
+			err = l.err
 		}
 		if err != nil {
 			s.unuse()
@@ -158,20 +158,20 @@ func (c *Client) acquire(ctx context.Context) (*session, error) {
 		if !dropped {
 			return s, nil
 		}
-		c.release(s, false) // it went while we waited
+		l.release(s, false) // it went while we waited
 	}
 }
 
 // current returns the session in use, and makes it if there is none.
-func (c *Client) current(ctx context.Context) (*session, error) {
+func (l *line) current(ctx context.Context) (*session, error) {
 	have := func() (*session, error) {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.err != nil {
-			return nil, c.err
+		l.c.mu.Lock()
+		defer l.c.mu.Unlock()
+		if l.err != nil {
+			return nil, l.err
 		}
-		if c.session != nil && c.session.use() {
-			return c.session, nil
+		if l.session != nil && l.session.use() {
+			return l.session, nil
 		}
 		return nil, nil
 	}
@@ -179,26 +179,26 @@ func (c *Client) current(ctx context.Context) (*session, error) {
 		return s, err
 	}
 	select {
-	case c.setup <- struct{}{}:
+	case l.c.setup <- struct{}{}:
 	case <-ctx.Done():
 		return nil, ctx.Err()
-	case <-c.dead:
-		return nil, c.err
+	case <-l.dead:
+		return nil, l.err
 	}
-	defer func() { <-c.setup }()
+	defer func() { <-l.c.setup }()
 	if s, err := have(); s != nil || err != nil {
 		return s, err
 	}
-	c.mu.Lock()
-	stale := c.stale
-	c.stale = nil
-	c.mu.Unlock()
+	l.c.mu.Lock()
+	stale := l.stale
+	l.stale = nil
+	l.c.mu.Unlock()
 	if stale != nil {
-		c.destroy(stale)
+		l.destroy(stale)
 		stale.unuse()
 	}
 	for dropped := 0; ; {
-		s, err := c.establish(ctx)
+		s, err := l.establish(ctx)
 		if errors.Is(err, errLost) {
 			continue // until ctx ends
 		}
@@ -210,27 +210,27 @@ func (c *Client) current(ctx context.Context) (*session, error) {
 			return nil, err
 		}
 		s.users = 1
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if c.err != nil {
+		l.c.mu.Lock()
+		defer l.c.mu.Unlock()
+		if l.err != nil {
 			s.sc.Close()
-			return nil, c.err
+			return nil, l.err
 		}
-		c.session = s
+		l.session = s
 		return s, nil
 	}
 }
 
-func (c *Client) release(s *session, gone bool) {
+func (l *line) release(s *session, gone bool) {
 	<-s.slots
 	if gone {
 		s.drop()
-		c.mu.Lock()
-		first := c.session == s && c.err == nil
+		l.c.mu.Lock()
+		first := l.session == s && l.err == nil
 		if first {
-			c.session, c.stale = nil, s // which keeps this use of it
+			l.session, l.stale = nil, s // which keeps this use of it
 		}
-		c.mu.Unlock()
+		l.c.mu.Unlock()
 		if first {
 			return
 		}
@@ -242,35 +242,19 @@ func (c *Client) release(s *session, gone bool) {
 // MIT's server and libtirpc's, which keep one context a connection, need it before
 // they take another (§5.3.3.3 says so too), and nothing of s behind it; who has no
 // such context denies it.
-func (c *Client) destroy(s *session) {
+func (l *line) destroy(s *session) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	xid, _, err := c.register()
-	if err != nil {
-		return
-	}
-	defer c.forget(xid)
-	c.send(ctx, func() ([]byte, error) {
+	c := l.c
+	w := c.expect()
+	defer c.forget(w)
+	l.send(ctx, func() ([]byte, error) {
 		seq, err := s.next(maxSeq)
 		if err != nil {
 			return nil, err
 		}
-		return s.seal(header{xid: xid, prog: c.prog, vers: c.vers, proc: nullProc}, procDestroy, seq, c.o.Service, nil)
+		return s.seal(header{xid: w.xid, prog: c.prog, vers: c.vers, proc: nullProc}, procDestroy, seq, c.o.Service, nil)
 	})
-}
-
-// Establish makes the context if there is none at present, and describes it. Call
-// does so itself. Errors are Call's; AUTH_NONE has no context (NoContext).
-func (c *Client) Establish(ctx context.Context) (gss.Info, error) {
-	if c.o.Mech == nil {
-		return gss.Info{}, &gss.Error{Op: "Inquire_context", Major: gss.NoContext}
-	}
-	s, err := c.acquire(ctx)
-	if err != nil {
-		return gss.Info{}, err
-	}
-	defer c.release(s, false)
-	return s.sc.Info(), nil
 }
 
 // errLost says that a datagram of a handshake was not answered. A token must not
@@ -279,7 +263,8 @@ func (c *Client) Establish(ctx context.Context) (gss.Info, error) {
 var errLost = errors.New("rpcsecgss: no answer")
 
 // establish makes a context, RFC 2203 §5.2.
-func (c *Client) establish(ctx context.Context) (*session, error) {
+func (l *line) establish(ctx context.Context) (*session, error) {
+	c := l.c
 	o := c.o.Init
 	const never = gss.Replay | gss.Sequence // §5.2.2
 	o.Require, o.Request = o.Require&^never, o.Request&^never
@@ -295,7 +280,7 @@ func (c *Client) establish(ctx context.Context) (*session, error) {
 	}
 	defer h.Close()
 	s := new(session)
-	if err := c.handshake(ctx, h, s); err != nil {
+	if err := l.handshake(ctx, h, s); err != nil {
 		if s.sc != nil {
 			s.sc.Close()
 		}
@@ -305,7 +290,8 @@ func (c *Client) establish(ctx context.Context) (*session, error) {
 }
 
 // handshake fills in s, whose context the caller closes on an error too.
-func (c *Client) handshake(ctx context.Context, h gss.Handshake, s *session) error {
+func (l *line) handshake(ctx context.Context, h gss.Handshake, s *session) error {
+	c := l.c
 	fail := func(err error) error {
 		return &gss.Error{Op: "Init_sec_context", Mech: c.o.Mech.OID(), Major: gss.Failure, Err: err}
 	}
@@ -322,7 +308,7 @@ func (c *Client) handshake(ctx context.Context, h gss.Handshake, s *session) err
 			var err error
 			if out, s.sc, err = h.Step(ctx, res.token); err != nil {
 				if len(out) > 0 && !complete {
-					c.tell(ctx, proc, s.handle, out) // why
+					l.tell(ctx, proc, s.handle, out) // why
 				}
 				return err
 			}
@@ -339,7 +325,7 @@ func (c *Client) handshake(ctx context.Context, h gss.Handshake, s *session) err
 			return fail(errEnd) // we have nothing to say, and the server waits
 		}
 		var err error
-		if res, verf, err = c.leg(ctx, proc, s.handle, out); err != nil {
+		if res, verf, err = l.leg(ctx, proc, s.handle, out); err != nil {
 			return err
 		}
 		switch res.major {
@@ -377,17 +363,16 @@ func (c *Client) token(xid, proc uint32, handle, tok []byte) []byte {
 	return e.b
 }
 
-func (c *Client) leg(ctx context.Context, proc uint32, handle, tok []byte) (initRes, auth, error) {
-	xid, replies, err := c.register()
-	if err != nil {
-		return initRes{}, auth{}, err
-	}
-	defer c.forget(xid)
-	if err := c.send(ctx, octets(c.token(xid, proc, handle, tok))); err != nil {
+func (l *line) leg(ctx context.Context, proc uint32, handle, tok []byte) (initRes, auth, error) {
+	c := l.c
+	w := c.expect()
+	defer c.forget(w)
+	c.move(w, l)
+	if err := l.send(ctx, octets(c.token(w.xid, proc, handle, tok))); err != nil {
 		return initRes{}, auth{}, err
 	}
 	// Of a mechanism's work in a busy server it cannot be told that it takes long.
-	msg, err := c.await(ctx, replies, 4*c.o.Retransmit)
+	msg, err := l.await(ctx, w, 4*c.o.Retransmit)
 	if err != nil {
 		return initRes{}, auth{}, err
 	}
@@ -406,9 +391,8 @@ func (c *Client) leg(ctx context.Context, proc uint32, handle, tok []byte) (init
 }
 
 // tell sends a last token and waits for nothing.
-func (c *Client) tell(ctx context.Context, proc uint32, handle, tok []byte) {
-	if xid, _, err := c.register(); err == nil {
-		defer c.forget(xid)
-		c.send(ctx, octets(c.token(xid, proc, handle, tok)))
-	}
+func (l *line) tell(ctx context.Context, proc uint32, handle, tok []byte) {
+	w := l.c.expect()
+	defer l.c.forget(w)
+	l.send(ctx, octets(l.c.token(w.xid, proc, handle, tok)))
 }
