@@ -3,6 +3,7 @@ package reauth
 import (
 	"bytes"
 	"container/list"
+	"context"
 	"encoding/binary"
 	"sync"
 	"time"
@@ -41,7 +42,8 @@ type CacheOptions struct {
 const (
 	maxEntry  = 1024 // octets of an entry
 	perKey    = 4    // tickets for one target and identity
-	refusals  = 2    // after which a ticket is forgotten
+	fileTime  = 2 * time.Second
+	refusals  = 2 // after which a ticket is forgotten
 	keyOctets = 32
 )
 
@@ -108,7 +110,9 @@ func (c *Cache) update(f func() bool) error {
 		return nil
 	}
 	defer c.reset() // the file is the cache
-	return updateFile(c.path, false, func(old []byte) []byte {
+	ctx, cancel := context.WithTimeout(context.Background(), fileTime)
+	defer cancel()
+	return updateFile(ctx, c.path, false, func(old []byte) []byte {
 		c.parse(old)
 		if f() {
 			return c.marshal()

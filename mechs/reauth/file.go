@@ -1,6 +1,7 @@
 package reauth
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -14,12 +15,19 @@ const maxFile = 8 << 20
 
 var errMode = errors.New("reauth: a file of secrets must be a regular file of this user's that nobody else can read")
 
+// A ringFile is the Keeper of a Ring in the file of that name.
+type ringFile string
+
+func (f ringFile) Update(ctx context.Context, change func(old []byte) []byte) error {
+	return updateFile(ctx, string(f), true, change)
+}
+
 // updateFile calls change with what is in the file at path, nil if there is none,
 // and puts what it returns in its place, unless that is nil. Processes that do so at the
 // same time wait for each other. Readers see the old file or the new one. It erases both
 // slices. With durable it has reached the disk on return.
-func updateFile(path string, durable bool, change func(old []byte) []byte) error {
-	unlock, err := lockFile(path + ".lock")
+func updateFile(ctx context.Context, path string, durable bool, change func(old []byte) []byte) error {
+	unlock, err := lockFile(ctx, path+".lock")
 	if err != nil {
 		return fmt.Errorf("reauth: %w", err)
 	}
@@ -63,15 +71,21 @@ func readFile(path string) ([]byte, error) {
 	return b, nil
 }
 
+// replaceFile is called by whoever has the lock. What a process that was killed here leaves
+// goes with the next call.
 func replaceFile(path string, durable bool, b []byte) (err error) {
 	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*") // mode 0600
+	name := filepath.Join(dir, "."+filepath.Base(path)+".new")
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() {
 		if err != nil {
-			os.Remove(f.Name())
+			os.Remove(name)
 		}
 	}()
 	_, err = f.Write(b)
@@ -82,7 +96,7 @@ func replaceFile(path string, durable bool, b []byte) (err error) {
 		err = e
 	}
 	if err == nil {
-		err = os.Rename(f.Name(), path)
+		err = os.Rename(name, path)
 	}
 	if err == nil && durable {
 		err = syncDir(dir)

@@ -3,12 +3,13 @@
 package reauth
 
 import (
+	"context"
 	"errors"
 	"io/fs"
 	"os"
 )
 
-func lockFile(string) (unlock func(), err error) { return nil, errors.ErrUnsupported }
+func lockFile(context.Context, string) (unlock func(), err error) { return nil, errors.ErrUnsupported }
 
 func openPrivate(string) (*os.File, error) { return nil, errors.ErrUnsupported }
 

@@ -3,16 +3,18 @@
 package reauth
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"os"
 	"syscall"
+	"time"
 )
 
-// lockFile waits for the lock of the file at path, which it makes. The system
+// lockFile waits until ctx is done for the lock of the file at path, which it makes. The system
 // takes the lock back from a process that ends. A file that others can open is refused: they
 // could hold the lock for ever.
-func lockFile(path string) (unlock func(), err error) {
+func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0o600)
 	if err != nil {
 		return nil, err
@@ -25,10 +27,18 @@ func lockFile(path string) (unlock func(), err error) {
 		f.Close()
 		return nil, err
 	}
-	for {
-		if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != syscall.EINTR {
-			break
+	for wait := 50 * time.Microsecond; ; wait = min(2*wait, 5*time.Millisecond) {
+		if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == syscall.EWOULDBLOCK {
+			select {
+			case <-time.After(wait):
+				continue
+			case <-ctx.Done():
+				err = ctx.Err()
+			}
+		} else if err == syscall.EINTR {
+			continue
 		}
+		break
 	}
 	if err != nil {
 		f.Close()

@@ -1,14 +1,10 @@
 package reauth
 
 import (
-	"bytes"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/subtle"
+	"context"
+	"errors"
 	"sync"
 	"time"
-
-	"golang.org/x/crypto/cryptobyte"
 )
 
 // A Ring is an acceptor's ticket keys: a new one every 12 hours, each kept as long
@@ -18,51 +14,77 @@ import (
 // Life and clock. It is safe for concurrent use.
 //
 // A ring that is lost, or not what was written, is replaced by a new one: clients
-// then authenticate in full.
+// then authenticate in full. Of a ring that several processes share, each asks for what
+// the others did when it needs a new key, meets a ticket under a key that it does not know, and
+// once a minute. While that fails it goes on with the keys that it has: when they are due
+// to be replaced it issues no tickets.
 type Ring struct {
-	path string // empty: in memory only
+	path   string // stands for where it is shared; empty: in memory only
+	keeper Keeper // nil: in memory only
 
-	mu     sync.RWMutex
-	domain [16]byte
-	keys   []ringKey // the newest last
-	asked  time.Time // when the file was last read for an unknown id (monotonic)
+	asking sync.Mutex // one question to the keeper at a time; taken before mu
+
+	mu sync.RWMutex // of all below; never held during a question
+	ringKeys
+	asked  time.Time // when the keeper was last asked (monotonic, as the next two)
+	failed time.Time // when it last failed, if it did not answer since
+	vainAt time.Time // when it was first asked in vain for an unknown key
+	vain   int       // how often, since then
 }
 
-type ringKey struct {
-	id      [idLen]byte
-	key     [keyLen]byte
-	created time.Time
+// A Keeper keeps the octets of a Ring for all who share it. They are secrets: whoever
+// reads them can open and make tickets, and read what was resumed without a
+// share. It is safe for concurrent use.
+type Keeper interface {
+	// Update calls change with the octets that are kept, none if there are none, and
+	// keeps what it returns in their place, unless that is nil. No other Update, of
+	// whatever process, comes between: a Keeper holds a lock, or calls change again if
+	// the octets are others meanwhile. Afterwards it overwrites both slices. It does not
+	// call change after it has returned, which it does soon if ctx is done. After an
+	// error either octets may be kept.
+	Update(ctx context.Context, change func(old []byte) []byte) error
 }
 
 const (
-	rotation    = 12 * time.Hour
-	maxKeys     = 64          // 7 days take 15; more come only of a jumping clock
-	rereadEvery = time.Second // garbage ids make us read a file no more often
+	rotation     = 12 * time.Hour
+	refreshEvery = time.Minute
+	keeperTime   = 2 * time.Second // for an answer
+	pause        = time.Second     // after a failure; garbage ids make us ask maxVain times in it
+	maxVain      = 16
 )
 
 // NewRing returns a ring in memory, which ends with the process.
 func NewRing() *Ring {
 	r := new(Ring)
-	rand.Read(r.domain[:])
+	r.reset()
 	return r
 }
 
 // OpenRing returns the ring in the file at path, which it makes if there is none.
-// Several processes of one host can use it at the same time; there is a lock file
-// beside it. The file must be the user's and nobody else's to read (mode 0600), or the
-// error says so; what is in it is secret. One that is damaged is replaced.
+// Several processes can use it at the same time, also on storage that hosts share if flock
+// holds there; there is a lock file beside it. The file must be the user's and nobody
+// else's to read (mode 0600), or the error says so; what is in it is secret. One that
+// is damaged is replaced.
 //
 // It fails with errors.ErrUnsupported where there is no flock.
 func OpenRing(path string) (*Ring, error) {
-	r := &Ring{path: path}
-	if err := r.update(func() bool { return false }); err != nil {
+	return ShareRing(context.Background(), ringFile(path))
+}
+
+// ShareRing returns the ring that k keeps, which it makes if there is none.
+func ShareRing(ctx context.Context, k Keeper) (*Ring, error) {
+	r := &Ring{path: "kept", keeper: k}
+	r.asking.Lock()
+	defer r.asking.Unlock()
+	if err := r.change(ctx, func(*ringKeys) bool { return false }); err != nil {
 		return nil, err
 	}
 	return r, nil
 }
 
 // Domain is random, and the same for all who share the ring. A strike.Store is used
-// with a ring in a file only if Options.StoreDomain says that it is that ring's.
+// with a ring that is shared only if Options.StoreDomain says that it is that ring's. A
+// ring that replaces one that was lost has another domain.
 func (r *Ring) Domain() [16]byte {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -72,197 +94,165 @@ func (r *Ring) Domain() [16]byte {
 // Rotate makes a new key, under which tickets are issued from now on. Tickets under
 // the old ones stay good.
 func (r *Ring) Rotate(now time.Time) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.updateLocked(func() bool { r.add(now); return true })
+	r.asking.Lock()
+	defer r.asking.Unlock()
+	return r.change(context.Background(), func(s *ringKeys) bool { s.add(now); return true })
 }
 
 // Forget erases all keys: no ticket issued so far is honoured again, by this
-// process at once and by others that share the file within 12 hours, when they next
-// read it. A new domain begins.
+// process at once and by others that share the ring within a minute. A new domain begins. After
+// an error the others may not know of it, and this process knows only until it
+// next reads the ring.
 func (r *Ring) Forget() error {
+	r.asking.Lock()
+	defer r.asking.Unlock()
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.updateLocked(func() bool { r.reset(); return true })
-}
-
-// derive returns the key of the ticket with salt x.
-func (k *ringKey) derive(x []byte) []byte {
-	return expand(k.key[:], "gss reauth 1 ticket", k.id[:], x)
+	r.erase()
+	r.mu.Unlock()
+	return r.change(context.Background(), func(s *ringKeys) bool { s.reset(); return true })
 }
 
 // issuingKey puts the newest key's id into id and returns the key for salt x; nil if
 // there is none to be had.
 func (r *Ring) issuingKey(id, x []byte, now time.Time, life time.Duration) []byte {
-	r.mu.RLock()
-	if k := r.newest(now); k != nil {
-		defer r.mu.RUnlock()
-		copy(id, k.id[:])
-		return k.derive(x)
+	r.refresh(now, life)
+	if k := r.deriveNewest(id, x, now); k != nil {
+		return k
 	}
-	r.mu.RUnlock()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	err := r.updateLocked(func() bool { // another process may have been here
-		changed := r.expire(now, life)
-		if r.newest(now) != nil {
+	r.asking.Lock()
+	defer r.asking.Unlock()
+	if k := r.deriveNewest(id, x, now); k != nil { // another call was faster
+		return k
+	}
+	if r.paused() {
+		return nil
+	}
+	err := r.change(context.Background(), func(s *ringKeys) bool { // another process may have been faster
+		changed := s.expire(now, life)
+		if s.newest(now) != nil {
 			return changed
 		}
-		r.add(now)
+		s.add(now)
 		return true
 	})
 	if err != nil {
 		return nil
 	}
+	return r.deriveNewest(id, x, now)
+}
+
+func (r *Ring) deriveNewest(id, x []byte, now time.Time) []byte {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
 	k := r.newest(now)
+	if k == nil {
+		return nil
+	}
 	copy(id, k.id[:])
 	return k.derive(x)
 }
 
-// newest returns the key to issue with, if it is not due to be replaced: 12 hours
-// old, or of a clock that was ahead by more. r.mu is held.
-func (r *Ring) newest(now time.Time) *ringKey {
-	if n := len(r.keys) - 1; n >= 0 && now.Sub(r.keys[n].created).Abs() < rotation {
-		return &r.keys[n]
-	}
-	return nil
-}
-
 // key returns the key with id for salt x; nil if it is unknown or too old.
 func (r *Ring) key(id, x []byte, now time.Time, life time.Duration) []byte {
-	r.mu.RLock()
-	k, ok := r.find(id, x, now, life)
-	again := !ok && r.path != "" && time.Since(r.asked) >= rereadEvery
-	r.mu.RUnlock()
-	if !again {
+	r.refresh(now, life)
+	k, known := r.deriveKey(id, x, now, life)
+	if known || r.keeper == nil || r.inVain() {
 		return k
+	}
+	r.asking.Lock()
+	defer r.asking.Unlock()
+	if k, known = r.deriveKey(id, x, now, life); known || r.inVain() {
+		return k
+	}
+	r.change(context.Background(), func(s *ringKeys) bool { return s.expire(now, life) })
+	if k, known = r.deriveKey(id, x, now, life); !known {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if time.Since(r.vainAt) >= pause {
+			r.vainAt, r.vain = time.Now(), 0
+		}
+		r.vain++
+	}
+	return k
+}
+
+func (r *Ring) deriveKey(id, x []byte, now time.Time, life time.Duration) (key []byte, known bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.find(id, x, now, life)
+}
+
+// refresh asks what others did, if that is long ago and nobody else is asking.
+func (r *Ring) refresh(now time.Time, life time.Duration) {
+	if r.keeper == nil {
+		return
+	}
+	r.mu.RLock()
+	due := time.Since(r.asked) >= refreshEvery
+	r.mu.RUnlock()
+	if due && r.asking.TryLock() {
+		defer r.asking.Unlock()
+		r.change(context.Background(), func(s *ringKeys) bool { return s.expire(now, life) })
+	}
+}
+
+// paused reports whether the keeper failed a moment ago.
+func (r *Ring) paused() bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return !r.failed.IsZero() && time.Since(r.failed) < pause
+}
+
+// inVain reports whether it would be no use to ask for an unknown key now.
+func (r *Ring) inVain() bool {
+	if r.paused() {
+		return true
+	}
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.vain >= maxVain && time.Since(r.vainAt) < pause
+}
+
+var errKeeper = errors.New("reauth: the Keeper returned without an error, and without having called change")
+
+// change has the keys changed by do, first where they are kept and then here: what is
+// not there must not be used, since others do not have it. do may be called several times,
+// each time with what is kept, and returns whether it changed anything. r.asking is held.
+func (r *Ring) change(ctx context.Context, do func(*ringKeys) bool) error {
+	if r.keeper == nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		do(&r.ringKeys)
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, keeperTime)
+	defer cancel()
+	var next ringKeys
+	called := false
+	err := r.keeper.Update(ctx, func(old []byte) []byte {
+		called = true
+		next.erase()
+		bad := !next.parse(old)
+		if bad {
+			next.reset()
+		}
+		if do(&next) || bad {
+			return next.marshal()
+		}
+		return nil
+	})
+	if err == nil && !called {
+		err = errKeeper
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.asked = time.Now()
-	if r.updateLocked(func() bool { return r.expire(now, life) }) != nil {
-		return nil
+	if err != nil {
+		next.erase()
+		r.failed = r.asked
+		return err
 	}
-	k, _ = r.find(id, x, now, life)
-	return k
-}
-
-func (r *Ring) find(id, x []byte, now time.Time, life time.Duration) ([]byte, bool) {
-	for i := len(r.keys) - 1; i >= 0; i-- {
-		if k := &r.keys[i]; bytes.Equal(k.id[:], id) {
-			if now.Sub(k.created) > rotation+life {
-				return nil, true
-			}
-			return k.derive(x), true
-		}
-	}
-	return nil, false
-}
-
-// expire erases the keys that no ticket can need. r.mu is held.
-func (r *Ring) expire(now time.Time, life time.Duration) (changed bool) {
-	keep := r.keys[:0]
-	for _, k := range r.keys {
-		if now.Sub(k.created) <= rotation+life {
-			keep = append(keep, k)
-		}
-	}
-	changed = len(keep) < len(r.keys)
-	clear(r.keys[len(keep):])
-	r.keys = keep
-	return changed
-}
-
-// add makes a key. r.mu is held.
-func (r *Ring) add(now time.Time) {
-	k := ringKey{created: now.Truncate(time.Millisecond)}
-	rand.Read(k.id[:])
-	rand.Read(k.key[:])
-	if len(r.keys) == maxKeys {
-		clear(r.keys[:1])
-		r.keys = r.keys[1:]
-	}
-	r.keys = append(r.keys, k)
-}
-
-// reset begins a new ring. r.mu is held.
-func (r *Ring) reset() {
-	clear(r.keys)
-	r.keys = nil
-	rand.Read(r.domain[:])
-}
-
-func (r *Ring) update(change func() bool) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.updateLocked(change)
-}
-
-// updateLocked reads the file, if there is one, under its lock, calls change, and writes the
-// file if change returns true or the file was not good. r.mu is held.
-func (r *Ring) updateLocked(change func() bool) error {
-	if r.path == "" {
-		change()
-		return nil
-	}
-	err := updateFile(r.path, true, func(old []byte) []byte {
-		bad := !r.parse(old)
-		if bad {
-			r.reset()
-		}
-		if change() || bad {
-			return r.marshal()
-		}
-		return nil
-	})
-	if err != nil { // what is not in the file must not be used: others do not have it
-		clear(r.keys)
-		r.keys = nil
-	}
-	return err
-}
-
-// The file is
-//
-//	"gss reauth ring 1" ‖ domain(16) ‖ u8 count ‖ (id(8) ‖ key(32) ‖ u64 created)* ‖ SHA-256 of all before
-const ringMagic = "gss reauth ring 1"
-
-func (r *Ring) marshal() []byte {
-	b := append([]byte(ringMagic), r.domain[:]...)
-	b = append(b, byte(len(r.keys)))
-	for i := range r.keys {
-		k := &r.keys[i]
-		b = appendTime(append(append(b, k.id[:]...), k.key[:]...), k.created)
-	}
-	return append(b, hash(b)...)
-}
-
-func (r *Ring) parse(b []byte) bool {
-	body, ok := checked(b, ringMagic)
-	s := cryptobyte.String(body)
-	var domain []byte
-	var n uint8
-	if !ok || !s.ReadBytes(&domain, len(r.domain)) || !s.ReadUint8(&n) || n > maxKeys || len(s) != int(n)*(idLen+keyLen+8) {
-		return false
-	}
-	keys := make([]ringKey, n)
-	for i := range keys {
-		k := &keys[i]
-		if !s.CopyBytes(k.id[:]) || !s.CopyBytes(k.key[:]) || !readTime(&s, &k.created) {
-			return false
-		}
-	}
-	clear(r.keys)
-	r.keys = keys
-	copy(r.domain[:], domain)
-	return true
-}
-
-// checked returns what is between magic and the hash at the end.
-func checked(b []byte, magic string) ([]byte, bool) {
-	n := len(b) - sha256.Size
-	if n < len(magic) || string(b[:len(magic)]) != magic || subtle.ConstantTimeCompare(hash(b[:n]), b[n:]) != 1 {
-		return nil, false
-	}
-	return b[len(magic):n], true
+	r.erase()
+	r.ringKeys, r.failed = next, time.Time{}
+	return nil
 }
