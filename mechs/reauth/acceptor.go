@@ -2,8 +2,6 @@ package reauth
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
 	"crypto/subtle"
 	"time"
 
@@ -12,10 +10,7 @@ import (
 )
 
 // An acceptor answers RESUME, or carries the inner mechanism's tokens.
-type acceptor struct {
-	handshake
-	o gss.AcceptOptions
-}
+type acceptor struct{ answering }
 
 // Accept implements gss.Mechanism. Errors: those of the inner mechanism.
 func (m *Mech) Accept(o *gss.AcceptOptions) (gss.Handshake, error) {
@@ -23,7 +18,7 @@ func (m *Mech) Accept(o *gss.AcceptOptions) (gss.Handshake, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &acceptor{o: o.Resolved()}
+	h := &acceptor{answering{o: o.Resolved()}}
 	h.handshake = handshake{m: m, op: "Accept_sec_context", next: h.start, bind: newBinding(h.o.Bindings), inner: inner}
 	return h, nil
 }
@@ -84,7 +79,7 @@ const issueLabel = "gss reauth 1 issue"
 // issue returns the encrypted ticket of a context of the inner mechanism; nil if it gets
 // none.
 func (h *acceptor) issue(sc gss.Context) []byte {
-	if c, ok := sc.(gss.Claimer); !ok || !c.Claim(issueLabel) {
+	if c, ok := sc.(gss.Claimer); !ok || !c.Claim(issueLabel) || sc.Info().Mech == oid.Introduced { // that has tickets of its own
 		return nil
 	}
 	psk, key := ticketKeys(sc)
@@ -144,71 +139,20 @@ func (h *acceptor) resume(ctx context.Context, r *resume) ([]byte, gss.Context, 
 		return h.refuse()
 	}
 	defer clear(t.psk)
-	h.keys = newSchedule(r.kind, t.psk, h.m.der, r.head)
-	p, err := open(h.keys.authKey(), r.auth)
-	if err != nil {
+	c := &claim{resume: r, now: now, ticket: t, peer: t.initiator}
+	if !h.prove(c) || len(c.a.initiator) > 0 || subtle.ConstantTimeCompare(hash(c.a.target), t.acceptor) != 1 {
 		return h.refuse()
 	}
-	a, ok := parseAuthenticator(p)
-	if !ok || len(a.initiator) > 0 || subtle.ConstantTimeCompare(hash(a.target), t.acceptor) != 1 {
+	if c.local, ok = parseMN(c.a.target); !ok || !h.mine(c.local, t.inner) {
 		return h.refuse()
 	}
-	local, ok := parseMN(a.target)
-	if !ok || !h.mine(local, t.inner) {
+	if !h.bound(c) {
+		return h.badBindings()
+	}
+	if !h.agree(c) { // what the ticket has not, the inner mechanism may have
 		return h.refuse()
 	}
-	h.keys.authenticated(r.auth)
-	if !h.bound(a.bind, t.tf) {
-		c, err := seal(h.keys.alertKey(), append([]byte{alertCode}, make([]byte, alertLen-1)...))
-		if err != nil {
-			return nil, nil, h.fail(gss.Unavailable, err)
-		}
-		return append([]byte{tokBadCB}, c...), nil, h.fail(gss.BadBindings, nil)
-	}
-	end := now.Add(h.m.o.Life).Truncate(time.Millisecond)
-	if t.end.Before(end) {
-		end = t.end
-	}
-	i := gss.Info{Mech: h.m.oid, Local: local, Peer: t.initiator, Flags: a.flags & t.flags & services, Expiry: end}
-	next := *t
-	next.issued, next.end = now, end
-	if a.bind.present == 1 {
-		i.Flags |= gss.Bound
-		next.tf |= tfBound
-	}
-	if h.o.Check(i) != nil { // what the ticket has not, the inner mechanism may have
-		return h.refuse()
-	}
-	pub, secret, err := answer(r.group, r.share)
-	if err != nil {
-		return h.refuse()
-	}
-	w := resumed{nr: make([]byte, nonceLen), share: pub}
-	rand.Read(w.nr)
-	if !h.fresh(ctx, a.time, now, t.issued) {
-		w.rf = rfConfirm
-	}
-	head := w.appendHead(make([]byte, 0, 1024))
-	h.keys.agreed(secret, head)
-	next.psk = h.keys.nextPSK()
-	defer clear(next.psk)
-	s := answered{time: now, flags: i.Flags & services, end: end, bind: a.bind, ticket: h.m.o.Ring.seal(&next, now, h.m.o.Life)}
-	reply, err := seal(h.keys.replyKey(), s.marshal())
-	if err != nil {
-		return nil, nil, h.fail(gss.Unavailable, err)
-	}
-	h.ms = h.keys.master(reply)
-	sc, err := h.resumed(i, t)
-	if err != nil {
-		return nil, nil, err
-	}
-	out := appendVec16(head, reply)
-	if w.rf == 0 {
-		return out, sc, nil
-	}
-	h.held = sc
-	h.next = h.confirmed
-	return out, nil, nil
+	return h.answer(ctx, c)
 }
 
 // admit opens a ticket and looks at all that can be looked at before the authenticator.
@@ -227,52 +171,4 @@ func (h *acceptor) admit(r *resume, now time.Time) (*ticket, bool) {
 		clear(t.psk)
 	}
 	return t, ok
-}
-
-// mine reports whether this acceptor answers to a name, by which inner was addressed. A
-// credential without a name is for its own mechanism only.
-func (h *acceptor) mine(n gss.Name, inner oid.OID) bool {
-	if h.m.o.Local != nil {
-		return h.m.o.Local(n)
-	}
-	for _, c := range h.o.Credentials {
-		if name := c.Name(); name == n || name.IsZero() && (c.Mech() == inner || c.Mech() == n.Mech) {
-			return true
-		}
-	}
-	return len(h.o.Credentials) == 0
-}
-
-// bound reports whether the initiator's bindings will do: they are ours, or there are none
-// and that is allowed. A ticket of a context with bindings is good for nothing else.
-func (h *acceptor) bound(b binding, tf byte) bool {
-	if tf&tfBound != 0 && b.present == 0 {
-		return false
-	}
-	return b.equal(h.bind) || b.present == 0 && zero(b.hash) && h.o.BindingsOptional
-}
-
-// fresh reports whether the store vouches that this RESUME is new.
-func (h *acceptor) fresh(ctx context.Context, sent, now, issued time.Time) bool {
-	o := &h.m.o
-	if o.Store == nil || o.Ring.path != "" && o.Ring.Domain() != o.StoreDomain || now.Sub(sent).Abs() > skew {
-		return false
-	}
-	from := sent.Add(-skew)
-	if issued.After(from) {
-		from = issued
-	}
-	key := sha256.Sum256(append([]byte("gss reauth strike 1"), h.keys.th...))
-	return o.Store.Strike(ctx, key, from, sent.Add(skew)) == nil
-}
-
-// confirmed reads CONFIRM.
-func (h *acceptor) confirmed(_ context.Context, in []byte) ([]byte, gss.Context, error) {
-	want := append([]byte{tokConfirm}, h.keys.confirmation(h.ms)...)
-	if subtle.ConstantTimeCompare(in, want) != 1 {
-		return nil, nil, h.fail(gss.DefectiveToken, errOpen)
-	}
-	sc := h.held
-	h.held = nil
-	return nil, sc, nil
 }

@@ -1,9 +1,7 @@
 package reauth
 
 import (
-	"bytes"
 	"context"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
@@ -15,17 +13,12 @@ import (
 // An initiator begins with RESUME if it has a ticket, else, and after REFUSED, with the
 // inner mechanism's token.
 type initiator struct {
-	handshake
-	o      gss.InitOptions
+	asking
 	target gss.Name
 
 	pinned []gss.Credential // acquired, to be closed
 	ids    []gss.Name       // who the initiator may be; empty: unknown, nothing is kept
 	key    [32]byte         // of the cache
-	entry  *entry           // being used
-	asked  gss.Flags
-	share  *share
-	ni     []byte
 }
 
 // Initiate implements gss.Mechanism. Errors: those of the inner mechanism.
@@ -34,42 +27,30 @@ func (m *Mech) Initiate(target gss.Name, o *gss.InitOptions) (gss.Handshake, err
 	if err != nil {
 		return nil, err
 	}
-	h := &initiator{o: o.Resolved(), target: target}
+	h := &initiator{asking: asking{o: o.Resolved()}, target: target}
 	h.handshake = handshake{m: m, op: "Init_sec_context", next: h.start, bind: newBinding(h.o.Bindings), inner: inner}
 	return h, nil
 }
 
 // Step is gss.Handshake's.
 func (h *initiator) Step(ctx context.Context, in []byte) ([]byte, gss.Context, error) {
-	out, sc, err := h.handshake.Step(ctx, in)
+	out, sc, err := h.asking.Step(ctx, in)
 	if h.next == nil {
-		h.forget()
+		h.unpin()
 	}
 	return out, sc, err
 }
 
 // Close is gss.Handshake's.
 func (h *initiator) Close() error {
-	h.handshake.Close()
-	h.forget()
+	h.asking.Close()
+	h.unpin()
 	return nil
 }
 
-func (h *initiator) forget() {
+func (h *initiator) unpin() {
 	closeAll(h.pinned)
-	h.pinned, h.share = nil, nil
-	h.settle()
-	if h.entry != nil {
-		clear(h.entry.psk)
-	}
-}
-
-// settle ends the time in which ni is outstanding.
-func (h *initiator) settle() {
-	if h.ni != nil {
-		h.m.waits.remove(h.ni)
-		h.ni = nil
-	}
+	h.pinned = nil
 }
 
 // start sends RESUME or the first inner token.
@@ -152,98 +133,26 @@ func (h *initiator) fits(e *entry) bool {
 	return want&full == 0 && h.o.Check(i) == nil && slices.Contains(h.ids, e.local)
 }
 
-// ask returns the flags to ask for with e.
-func (h *initiator) ask(e *entry) gss.Flags {
-	return (h.o.Require | h.o.Request | gss.Integ) & services & e.flags
-}
-
 // resume sends RESUME.
 func (h *initiator) resume(e *entry, now time.Time) ([]byte, gss.Context, error) {
-	h.entry, h.asked = e, h.ask(e)
+	group := h.m.o.Group
+	if group == NoShare && e.tf&tfShare != 0 {
+		group = X25519
+	}
 	target, err := e.peer.Export()
 	if err != nil {
 		return nil, nil, err
 	}
-	r := resume{kind: kindTicket, group: h.m.o.Group, ni: make([]byte, nonceLen), cred: e.ticket}
-	if r.group == NoShare && e.tf&tfShare != 0 {
-		r.group = X25519
-	}
-	rand.Read(r.ni)
-	if h.share, r.share, err = newShare(r.group); err != nil {
-		return nil, nil, h.fail(gss.Unavailable, err)
-	}
-	head := r.appendHead(make([]byte, 0, 1024))
-	h.keys = newSchedule(r.kind, e.psk, h.m.der, head)
-	a := authenticator{time: now, flags: h.asked, bind: h.bind, target: target}
-	auth, err := seal(h.keys.authKey(), a.marshal())
-	if err != nil {
-		return nil, nil, h.fail(gss.Unavailable, err)
-	}
-	h.keys.authenticated(auth)
-	h.ni = r.ni
-	h.m.waits.add(h.ni)
 	h.next = h.answered
-	return gss.AppendToken(nil, h.m.oid, appendVec16(head, auth)), nil, nil
+	return h.send(e, &resume{kind: kindTicket, group: group, cred: e.ticket}, &authenticator{time: now, target: target})
 }
 
 // answered reads the answer to RESUME.
 func (h *initiator) answered(ctx context.Context, in []byte) ([]byte, gss.Context, error) {
-	h.settle()
-	switch {
-	case len(in) == 1 && in[0] == tokRefused:
-		h.m.o.Cache.refuse(h.entry.key, h.entry.ticket)
-		h.keys.erase()
+	if h.refused(in) {
 		return h.first(ctx)
-	case len(in) > 1 && in[0] == tokBadCB:
-		p, err := open(h.keys.alertKey(), in[1:])
-		if err != nil || len(p) != alertLen || p[0] != alertCode || !zero(p[1:]) {
-			return nil, nil, h.defective()
-		}
-		return nil, nil, &gss.Error{Op: h.op, Mech: h.m.oid, Major: gss.BadBindings, Remote: true}
 	}
-	r, ok := parseResumed(in)
-	if !ok {
-		return nil, nil, h.defective()
-	}
-	secret, err := h.share.secret(r.share)
-	if err != nil {
-		return nil, nil, h.fail(gss.DefectiveToken, err)
-	}
-	h.keys.agreed(secret, r.head)
-	psk := h.keys.nextPSK()
-	p, err := open(h.keys.replyKey(), r.reply)
-	if err != nil {
-		return nil, nil, h.fail(gss.DefectiveToken, err)
-	}
-	a, ok := parseAnswered(p)
-	switch {
-	case !ok || a.flags&^h.asked != 0 || a.end.After(h.entry.end):
-		return nil, nil, h.defective()
-	case !a.bind.equal(h.bind):
-		return nil, nil, h.fail(gss.BadBindings, nil)
-	}
-	i := gss.Info{Local: h.entry.local, Peer: h.entry.peer, Initiator: true, Flags: a.flags, Expiry: a.end, Mech: h.m.oid}
-	if h.bind.present == 1 {
-		i.Flags |= gss.Bound
-	}
-	if err := h.o.Check(i); err != nil {
-		return nil, nil, err
-	}
-	h.ms = h.keys.master(r.reply)
-	sc, err := h.resumed(i, nil)
-	if err != nil {
-		return nil, nil, err
-	}
-	if len(a.ticket) > 0 {
-		e := *h.entry
-		e.ticket, e.psk, e.end = bytes.Clone(a.ticket), psk, a.end
-		e.uses, e.refusals = 0, 0
-		h.m.o.Cache.put(&e, h.entry.ticket)
-	}
-	if r.rf&rfConfirm == 0 {
-		return nil, sc, nil
-	}
-	return append([]byte{tokConfirm}, h.keys.confirmation(h.ms)...), sc, nil
+	return h.read(in)
 }
 
 // first sends the first inner token, not framed.
@@ -287,7 +196,7 @@ func (h *initiator) reply(ctx context.Context, in []byte) ([]byte, gss.Context, 
 			return nil, nil, h.defective()
 		}
 	}
-	if err := h.keep(issue); err != nil {
+	if err := h.keepIssue(issue); err != nil {
 		return nil, nil, err
 	}
 	sc := h.held
@@ -295,8 +204,8 @@ func (h *initiator) reply(ctx context.Context, in []byte) ([]byte, gss.Context, 
 	return nil, sc, nil
 }
 
-// keep puts the ticket that came with a context of the inner mechanism into the cache.
-func (h *initiator) keep(issue []byte) error {
+// keepIssue puts the ticket that came with a context of the inner mechanism into the cache.
+func (h *initiator) keepIssue(issue []byte) error {
 	if len(issue) == 0 {
 		return nil
 	}

@@ -107,7 +107,7 @@ func TestVectors(t *testing.T) {
 				t.Fatal("RESUME")
 			}
 			e := &entry{tf: tf, flags: v.Flags, end: end, ticket: tk, psk: bytes.Clone(psk), local: initiatorName, peer: acceptorName}
-			h := &initiator{o: (&gss.InitOptions{Require: v.Flags}).Resolved(), entry: e, asked: v.Flags}
+			h := &initiator{asking: asking{o: (&gss.InitOptions{Require: v.Flags}).Resolved(), entry: e, asked: v.Flags}}
 			h.handshake = handshake{m: m, op: "test", bind: newBinding(v.Bindings)}
 			h.keys = newSchedule(r.kind, psk, m.der, r.head)
 			p, err = open(h.keys.authKey(), r.auth)
