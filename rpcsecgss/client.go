@@ -166,7 +166,9 @@ func (c *Client) Close() error {
 	}
 	c.mu.Unlock()
 	if s != nil {
-		l.destroy(s)
+		ctx, cancel := context.WithTimeout(c.ctx, time.Second)
+		l.destroy(ctx, s)
+		cancel()
 		s.unuse()
 	}
 	c.mu.Lock()

@@ -3,6 +3,7 @@ package rpcsecgss
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -330,5 +332,67 @@ func TestTIRPC(t *testing.T) {
 				}
 			})
 		}
+
+		// Denials amid many calls, of which each is answered in the end.
+		t.Run("refresh under load", func(t *testing.T) {
+			conn, err := net.Dial("tcp", "127.0.0.1:"+strings.TrimSpace(line))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := NewClient(conn, testProg, testVers, ClientOptions{Mech: m, Target: gss.Service("host", "localhost"), Service: Integrity})
+			defer c.Close()
+			var stop atomic.Bool
+			var wg sync.WaitGroup
+			for i := range 64 {
+				wg.Go(func() {
+					msg := text(strings.Repeat("z", 97*i))
+					for !stop.Load() && !t.Failed() {
+						if got, err := c.Call(within(t), procEcho, msg); err != nil || !bytes.Equal(got, msg) {
+							t.Errorf("%d: %d octets, %v", i, len(got), err)
+						}
+					}
+				})
+			}
+			var last *session
+			refreshed := 0
+			for range 50 {
+				time.Sleep(10 * time.Millisecond)
+				s := present(c)
+				if s == nil || s == last {
+					continue // once each: another time, and DESTROY's number would be denied
+				}
+				refreshed++
+				last = s
+				s.mu.Lock()
+				if s.seq > 0 {
+					s.seq--
+				}
+				s.mu.Unlock()
+			}
+			stop.Store(true)
+			wg.Wait()
+			if refreshed < 3 {
+				t.Errorf("%d contexts", refreshed)
+			}
+		})
+
+		// What has ended by our clock alone cannot be destroyed there, and is in the way
+		// on that connection.
+		t.Run("expired here", func(t *testing.T) {
+			dead := &mortal{Mechanism: m}
+			dialed := 0
+			c := NewClient(nil, testProg, testVers, ClientOptions{Mech: dead, Target: gss.Service("host", "localhost"),
+				Dial: func(ctx context.Context) (net.Conn, error) {
+					dialed++
+					return new(net.Dialer).DialContext(ctx, "tcp", "127.0.0.1:"+strings.TrimSpace(line))
+				}})
+			defer c.Close()
+			for i := range 2 {
+				if _, err := c.Call(within(t), procEcho, text("x")); err != nil || dialed != i+1 {
+					t.Fatalf("%v, dialed %d times", err, dialed)
+				}
+				dead.made[i].over.Store(true)
+			}
+		})
 	})
 }

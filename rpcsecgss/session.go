@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"github.com/gsseal/gss"
 )
@@ -189,13 +188,8 @@ func (l *line) current(ctx context.Context) (*session, error) {
 	if s, err := have(); s != nil || err != nil {
 		return s, err
 	}
-	l.c.mu.Lock()
-	stale := l.stale
-	l.stale = nil
-	l.c.mu.Unlock()
-	if stale != nil {
-		l.destroy(stale)
-		stale.unuse()
+	if err := l.destroyStale(ctx); err != nil {
+		return nil, err
 	}
 	for dropped := 0; ; {
 		s, err := l.establish(ctx)
@@ -205,6 +199,12 @@ func (l *line) current(ctx context.Context) (*session, error) {
 		if e, ok := errors.AsType[*gss.Error](err); ok && e.Remote && e.Major == gss.NoContext && dropped < attempts {
 			dropped++ // the server has forgotten the handshake
 			continue
+		}
+		if _, denied := errors.AsType[AuthStat](err); denied && l.established {
+			// A server that keeps one context a connection says so if the one before could
+			// not be destroyed, having expired here: CtxProblem, or AuthRejectedCred.
+			l.fail(err)
+			return nil, l.err
 		}
 		if err != nil {
 			return nil, err
@@ -216,7 +216,7 @@ func (l *line) current(ctx context.Context) (*session, error) {
 			s.sc.Close()
 			return nil, l.err
 		}
-		l.session = s
+		l.session, l.established = s, true
 		return s, nil
 	}
 }
@@ -224,8 +224,9 @@ func (l *line) current(ctx context.Context) (*session, error) {
 func (l *line) release(s *session, gone bool) {
 	<-s.slots
 	if gone {
-		s.drop()
+		// In one step: who finds it dropped, and makes another, has to destroy it first.
 		l.c.mu.Lock()
+		s.drop()
 		first := l.session == s && l.err == nil
 		if first {
 			l.session, l.stale = nil, s // which keeps this use of it
@@ -238,13 +239,34 @@ func (l *line) release(s *session, gone bool) {
 	s.unuse()
 }
 
+// destroyStale destroys the session that was given up. After an error, ctx's, it is
+// for the next caller to do.
+func (l *line) destroyStale(ctx context.Context) error {
+	l.c.mu.Lock()
+	s := l.stale
+	l.stale = nil
+	l.c.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	l.destroy(ctx, s)
+	if err := ctx.Err(); err != nil { // it may not have been sent
+		l.c.mu.Lock()
+		defer l.c.mu.Unlock()
+		if l.err == nil {
+			l.stale = s
+			return err
+		}
+	}
+	s.unuse()
+	return nil
+}
+
 // destroy tells the server that s has ended, RFC 2203 §5.4, and waits for nothing.
 // MIT's server and libtirpc's, which keep one context a connection, need it before
 // they take another (§5.3.3.3 says so too), and nothing of s behind it; who has no
 // such context denies it.
-func (l *line) destroy(s *session) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
+func (l *line) destroy(ctx context.Context, s *session) {
 	c := l.c
 	w := c.expect()
 	defer c.forget(w)
