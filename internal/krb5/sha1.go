@@ -93,19 +93,14 @@ func (a aesSHA1) derivePRF(_ *profile, key []byte) (*derived, error) {
 }
 
 func (aesSHA1) seal(d *derived, s *scratch, msg, tag []byte) {
-	s.begin(d.mac)
-	s.h.Write(msg)
-	copy(tag, s.end(d.mac))
+	copy(tag, s.mac(d.mac, msg))
 	ctsEncrypt(d.block, s, msg)
 }
 
 func (aesSHA1) open(d *derived, s *scratch, out, ct, tag []byte) bool {
 	// out may lie on ct, which then reaches tag's place at most.
 	ctsDecrypt(d.block, s, out, ct)
-	s.begin(d.mac)
-	s.h.Write(s.confounder[:])
-	s.h.Write(out)
-	if subtle.ConstantTimeCompare(s.end(d.mac)[:len(tag)], tag) != 1 {
+	if subtle.ConstantTimeCompare(s.mac(d.mac, s.confounder[:], out)[:len(tag)], tag) != 1 {
 		clear(out)
 		return false
 	}
@@ -116,9 +111,7 @@ func (aesSHA1) open(d *derived, s *scratch, out, ct, tag []byte) bool {
 // with the key for "prf". It is 16 octets, as all implementations have it.
 func (aesSHA1) prf(d *derived, s *scratch, head, in []byte) []byte {
 	s.h.Reset()
-	s.h.Write(head)
-	s.h.Write(in)
-	copy(s.block[:], s.h.Sum(s.sum[:0]))
+	copy(s.block[:], s.digest(0, head, in))
 	d.block.Encrypt(s.block[:], s.block[:])
 	return s.block[:]
 }

@@ -42,9 +42,7 @@ func (a *aesSHA2) kdf(key, label []byte, n int) []byte {
 	in := append([]byte{0, 0, 0, 1}, label...)
 	in = append(in, 0)
 	in = binary.BigEndian.AppendUint32(in, uint32(8*n))
-	s.begin(m)
-	s.h.Write(in)
-	return append([]byte(nil), s.end(m)[:n]...)
+	return append([]byte(nil), s.mac(m, in)[:n]...)
 }
 
 // kdfMAC returns HMAC under a derived key of n octets.
@@ -82,17 +80,11 @@ var zeroIV = make([]byte, blockSize)
 
 func (*aesSHA2) seal(d *derived, s *scratch, msg, tag []byte) {
 	ctsEncrypt(d.block, s, msg)
-	s.begin(d.mac)
-	s.h.Write(zeroIV)
-	s.h.Write(msg)
-	copy(tag, s.end(d.mac))
+	copy(tag, s.mac(d.mac, zeroIV, msg))
 }
 
 func (*aesSHA2) open(d *derived, s *scratch, out, ct, tag []byte) bool {
-	s.begin(d.mac)
-	s.h.Write(zeroIV)
-	s.h.Write(ct)
-	if subtle.ConstantTimeCompare(s.end(d.mac)[:len(tag)], tag) != 1 {
+	if subtle.ConstantTimeCompare(s.mac(d.mac, zeroIV, ct)[:len(tag)], tag) != 1 {
 		clear(out)
 		return false
 	}
@@ -104,13 +96,8 @@ var prfLabel = []byte("\x00\x00\x00\x01prf\x00")
 
 // prf is RFC 8009 §5's, all of the hash.
 func (a *aesSHA2) prf(d *derived, s *scratch, head, in []byte) []byte {
-	s.begin(d.mac)
-	s.h.Write(prfLabel)
-	s.h.Write(head)
-	s.h.Write(in)
-	// s.sum is free until end.
-	s.h.Write(binary.BigEndian.AppendUint32(s.sum[:0], a.bits))
-	return s.end(d.mac)
+	binary.BigEndian.PutUint32(s.block[:], a.bits)
+	return s.mac(d.mac, prfLabel, head, in, s.block[:4])
 }
 
 // stringToKey is RFC 8009 §4.

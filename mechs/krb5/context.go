@@ -39,6 +39,8 @@ type secContext struct {
 	sumLen               int
 	closed               atomic.Bool
 	sendSeq              atomic.Uint64
+	made                 time.Time
+	fresh                atomic.Int64 // nanoseconds after made: until then it has not expired
 
 	mu      sync.Mutex // guards what follows
 	recv    window.Window
@@ -67,6 +69,7 @@ func newContext(p contextParams) *secContext {
 	c.info.Initiator = p.initiator
 	c.info.Overhead = 2*headerLen + p.key.Overhead()
 	c.sendSeq.Store(p.sendSeq)
+	c.made = time.Now()
 	return c
 }
 
@@ -84,10 +87,25 @@ func (c *secContext) usable(op string) error {
 	switch {
 	case c.closed.Load():
 		return c.fail(op, gss.NoContext)
-	case !c.info.Expiry.IsZero() && time.Now().After(c.info.Expiry):
+	case !c.info.Expiry.IsZero() && c.expired():
 		return c.fail(op, gss.ContextExpired)
 	}
 	return nil
+}
+
+// expired looks at the clock that can be set once a second only: the monotonic one
+// takes half the time, which counts with short messages.
+func (c *secContext) expired() bool {
+	age := time.Since(c.made)
+	if int64(age) < c.fresh.Load() {
+		return false
+	}
+	left := time.Until(c.info.Expiry)
+	if left < 0 {
+		return true
+	}
+	c.fresh.Store(int64(age + min(left, time.Second)))
+	return false
 }
 
 // received checks the flags of a token: one that this side sent itself, or that
