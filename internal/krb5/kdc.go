@@ -19,6 +19,7 @@ const (
 	KDCCNameInAddlTkt uint32 = 1 << (31 - 14) // constrained delegation, MS-SFU §2.2.3
 	KDCCanonicalize   uint32 = 1 << (31 - 15)
 	KDCAnonymous      uint32 = 1 << (31 - 16) // RFC 8062 §3
+	KDCNoTransitCheck uint32 = 1 << (31 - 26) // disable-transited-check
 	KDCRenewableOK    uint32 = 1 << (31 - 27)
 	KDCEncTktInSkey   uint32 = 1 << (31 - 28) // user to user
 	KDCRenew          uint32 = 1 << (31 - 30)
@@ -61,6 +62,9 @@ type KDCReqBody struct {
 	Addresses   []HostAddress
 	EncAuthData *EncryptedData // nil: none
 	Tickets     []Ticket       // additional tickets
+	// RawTickets, if not nil, are the additional tickets as a KDC sent them, and Append
+	// writes them in place of Tickets. ParseKDCReq leaves it nil.
+	RawTickets [][]byte
 }
 
 // ParseKDCReq reads an AS-REQ or a TGS-REQ. Error: ErrMalformed.
@@ -175,7 +179,9 @@ func (r *KDCReqBody) add(b *builder) {
 		if r.EncAuthData != nil {
 			addEncryptedData(b, 10, r.EncAuthData)
 		}
-		if len(r.Tickets) > 0 {
+		if r.RawTickets != nil {
+			addList(b, 11, r.RawTickets, func(b *builder, t *[]byte) { b.octets(*t) })
+		} else if len(r.Tickets) > 0 {
 			addList(b, 11, r.Tickets, addTicket)
 		}
 	})

@@ -20,11 +20,14 @@ type (
 	methodData []PAData
 	etypeInfo2 []ETypeInfo2Entry
 	authData   []AuthDataEntry
+	pacOptions uint32
 )
 
 func (l methodData) Append(dst []byte) []byte { return AppendMethodData(dst, l) }
 func (l etypeInfo2) Append(dst []byte) []byte { return AppendETypeInfo2(dst, l) }
 func (l authData) Append(dst []byte) []byte   { return AppendAuthData(dst, l) }
+
+func (f pacOptions) Append(dst []byte) []byte { return AppendPACOptions(dst, uint32(f)) }
 
 func as[T message](v T, err error) (message, error) {
 	if err != nil {
@@ -51,6 +54,9 @@ var parsers = map[string]func(b []byte) (message, error){
 	"EncryptedData":     func(b []byte) (message, error) { return as(ParseEncryptedData(b)) },
 	"METHOD-DATA":       func(b []byte) (message, error) { v, err := ParseMethodData(b); return as(methodData(v), err) },
 	"ETYPE-INFO2":       func(b []byte) (message, error) { v, err := ParseETypeInfo2(b); return as(etypeInfo2(v), err) },
+	"PA-FOR-USER":       func(b []byte) (message, error) { return as(ParsePAForUser(b)) },
+	"PA-S4U-X509-USER":  func(b []byte) (message, error) { return as(ParsePAS4UX509User(b)) },
+	"PA-PAC-OPTIONS":    func(b []byte) (message, error) { v, err := ParsePACOptions(b); return as(pacOptions(v), err) },
 	"AuthorizationData": func(b []byte) (message, error) { v, err := ParseAuthData(b); return as(authData(v), err) },
 }
 
@@ -124,6 +130,8 @@ func noRaw(m message) {
 		m.RawBody = nil
 	case *KDCRep:
 		m.RawTicket = nil
+	case *PAS4UX509UserData:
+		m.RawUserID = nil
 	}
 }
 
@@ -139,6 +147,7 @@ func TestMessageValues(t *testing.T) {
 	addrs := []HostAddress{{2, []byte{0x12, 0xd0, 0, 0x23}}, {2, []byte{0x12, 0xd0, 0, 0x23}}}
 	pa := []PAData{{13, []byte("pa-data")}, {13, []byte("pa-data")}}
 	const flags = 0xfedcba98
+	s4u := S4UUserID{0xca149a, name, realm, []byte("pa_s4u_x509_user"), 0x80000000, true}
 	want := map[string]message{
 		"ticket":                     &ticket,
 		"ap_req":                     &APReq{Options: flags, Ticket: ticket, Authenticator: enc},
@@ -157,6 +166,8 @@ func TestMessageValues(t *testing.T) {
 		"pa_enc_ts":        &PAEncTSEnc{when, 123456},
 		"padata_sequence":  methodData(pa),
 		"etype_info2Only1": etypeInfo2{{0, "Morton's #0", true, []byte("s2k: 0")}},
+		"pa_for_user":      &PAForUserData{Principal{name, realm}, Checksum{1, []byte("1234")}, "krb5data"},
+		"pa_s4u_x509_user": &PAS4UX509UserData{s4u, build(nil, s4u.add), Checksum{1, []byte("1234")}},
 		"cred":             &Cred{Tickets: []Ticket{ticket, ticket}, EncPart: enc},
 	}
 	for _, v := range vectors(t) {
