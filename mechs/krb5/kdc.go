@@ -87,6 +87,9 @@ func (m *Mech) asExchange(ctx context.Context, s *shared) (*ticket, error) {
 	}
 	server := tgtName(s.principal.Realm, s.principal.Realm)
 	body := m.requestBody(server)
+	if m.config.Forwardable {
+		body.Options |= ikrb5.KDCForwardable
+	}
 	body.CName = s.principal.Name
 	if s.keys != nil {
 		newest := s.keys.newest(s.principal)
@@ -119,7 +122,7 @@ func (m *Mech) asExchange(ctx context.Context, s *shared) (*ticket, error) {
 	if owned {
 		defer key.Erase()
 	}
-	return m.openReply(s, &req, rep, key, ikrb5.UsageASRep, server)
+	return m.openReply(&tgsRequest{server: server, client: s.principal}, &req, rep, key, ikrb5.UsageASRep)
 }
 
 // preauthenticate answers KDC_ERR_PREAUTH_REQUIRED with PA-ENC-TIMESTAMP, RFC
@@ -197,17 +200,47 @@ func (s *shared) longTermKey(etype ikrb5.EType, padata []ikrb5.PAData) (key *ikr
 	return key, true, err
 }
 
+// A tgsRequest is what a TGS exchange is to bring.
+type tgsRequest struct {
+	server  ikrb5.Principal // whom the ticket is for; its realm is whose KDC is asked
+	client  ikrb5.Principal // whose ticket it will be
+	options uint32          // more options
+	padata  []ikrb5.PAData  // more pre-authentication data
+	second  []byte          // DER of an additional ticket; nil: none
+
+	// instead, if not nil, says whether a ticket for another service than server will
+	// do: a TGT on the way, in a referral.
+	instead func(got ikrb5.Principal) bool
+
+	// signed, if not nil, makes more pre-authentication data of the request's nonce
+	// and the key that the request is signed with.
+	signed func(nonce uint32, key *ikrb5.Key) ([]ikrb5.PAData, error)
+}
+
 // tgsExchange gets a ticket for server from the realm that tgt is for, RFC 4120 §3.3.
 func (m *Mech) tgsExchange(ctx context.Context, s *shared, tgt *ticket, server ikrb5.Principal) (*ticket, error) {
-	body := m.requestBody(server)
+	r := tgsRequest{server: server, client: s.principal}
+	if m.config.Forwardable && tgt.flags&ikrb5.TicketForwardable != 0 {
+		r.options |= ikrb5.KDCForwardable
+	}
+	return m.tgs(ctx, s.principal, tgt, &r)
+}
+
+// tgs is the TGS exchange of whoever owns tgt.
+func (m *Mech) tgs(ctx context.Context, owner ikrb5.Principal, tgt *ticket, r *tgsRequest) (*ticket, error) {
+	body := m.requestBody(r.server)
 	if len(body.ETypes) == 0 || !m.config.permits(tgt.key.EType()) {
 		return nil, errNoEncType
+	}
+	body.Options |= r.options
+	if r.second != nil {
+		body.RawTickets = [][]byte{r.second}
 	}
 	raw := body.Append(nil)
 	now := m.stamp()
 	auth := ikrb5.Authenticator{
-		CRealm: s.principal.Realm,
-		CName:  s.principal.Name,
+		CRealm: owner.Realm,
+		CName:  owner.Name,
 		Cksum:  &ikrb5.Checksum{Type: tgt.key.EType().ChecksumType(), Sum: tgt.key.Checksum(nil, raw, ikrb5.UsageTGSReqCksum)},
 		CTime:  now.Truncate(time.Second),
 		CUsec:  now.Nanosecond() / 1000,
@@ -218,29 +251,34 @@ func (m *Mech) tgsExchange(ctx context.Context, s *shared, tgt *ticket, server i
 	}
 	ap := ikrb5.APReq{RawTicket: tgt.raw, Authenticator: ikrb5.EncryptedData{EType: tgt.key.EType(), Cipher: cipher}}
 	req := ikrb5.KDCReq{TGS: true, PAData: []ikrb5.PAData{{Type: ikrb5.PATGSReq, Value: ap.Append(nil)}}, Body: body, RawBody: raw}
-	rep, err := m.askKDC(ctx, server.Realm, &req)
+	req.PAData = append(req.PAData, r.padata...)
+	if r.signed != nil {
+		more, err := r.signed(body.Nonce, tgt.key)
+		if err != nil {
+			return nil, err
+		}
+		req.PAData = append(req.PAData, more...)
+	}
+	rep, err := m.askKDC(ctx, r.server.Realm, &req)
 	if err != nil {
 		return nil, err
 	}
-	return m.openReply(s, &req, rep, tgt.key, ikrb5.UsageTGSRepSession, server)
+	return m.openReply(r, &req, rep, tgt.key, ikrb5.UsageTGSRepSession)
 }
 
+// requestBody asks for a ticket with nothing special about it.
 func (m *Mech) requestBody(server ikrb5.Principal) ikrb5.KDCReqBody {
 	lifetime := m.config.Lifetime
 	if lifetime <= 0 {
 		lifetime = defaultLifetime
 	}
-	body := ikrb5.KDCReqBody{
+	return ikrb5.KDCReqBody{
 		Realm:  server.Realm,
 		SName:  server.Name,
 		Till:   time.Now().Add(lifetime),
 		Nonce:  nonce(),
 		ETypes: m.config.encTypes(),
 	}
-	if m.config.Forwardable {
-		body.Options |= ikrb5.KDCForwardable
-	}
-	return body
 }
 
 // nonce has 31 bits: some KDCs take it for a signed number.
@@ -253,7 +291,7 @@ func nonce() uint32 {
 // openReply decrypts a reply and checks that it answers the request, RFC 4120
 // §3.1.5 and §3.3.4: every field in clear that is used has to agree with what is
 // encrypted.
-func (m *Mech) openReply(s *shared, req *ikrb5.KDCReq, rep *ikrb5.KDCRep, key *ikrb5.Key, usage uint32, server ikrb5.Principal) (*ticket, error) {
+func (m *Mech) openReply(r *tgsRequest, req *ikrb5.KDCReq, rep *ikrb5.KDCRep, key *ikrb5.Key, usage uint32) (*ticket, error) {
 	if rep.EncPart.EType != key.EType() {
 		return nil, errNoEncType
 	}
@@ -270,13 +308,14 @@ func (m *Mech) openReply(s *shared, req *ikrb5.KDCReq, rep *ikrb5.KDCRep, key *i
 	got := ikrb5.Principal{Name: part.SName, Realm: part.SRealm}
 	named := ikrb5.Principal{Name: rep.Ticket.SName, Realm: rep.Ticket.Realm}
 	client := ikrb5.Principal{Name: rep.CName, Realm: rep.CRealm}
-	if rep.TGS != req.TGS || part.Nonce != req.Body.Nonce || !got.Equal(server) || !named.Equal(server) || !client.Equal(s.principal) {
+	wanted := got.Equal(r.server) || r.instead != nil && r.instead(got)
+	if rep.TGS != req.TGS || part.Nonce != req.Body.Nonce || !wanted || !named.Equal(got) || !client.Equal(r.client) {
 		return nil, errReply
 	}
 	if !m.config.permits(part.Key.EType) {
 		return nil, errNoEncType
 	}
-	t := &ticket{server: server, raw: rep.RawTicket, start: part.StartTime, end: part.EndTime, renew: part.RenewTill, flags: part.Flags}
+	t := &ticket{server: got, raw: rep.RawTicket, start: part.StartTime, end: part.EndTime, renew: part.RenewTill, flags: part.Flags}
 	if t.start.IsZero() {
 		t.start = part.AuthTime
 	}

@@ -200,7 +200,7 @@ func TestKDCReplyBits(t *testing.T) {
 				if err != nil {
 					continue
 				}
-				if _, err = m.openReply(cred.shared, req, rep, k.key, usage, server); err != nil {
+				if _, err = m.openReply(&tgsRequest{server: server, client: cred.shared.principal}, req, rep, k.key, usage); err != nil {
 					continue
 				}
 				if accepted++; !open[i] {
