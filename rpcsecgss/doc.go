@@ -59,9 +59,8 @@
 // service 0, and deny a repeated sequence number with CTXPROBLEM where RFC 2203
 // drops it. The client keeps to what works with both: one context, one service, a
 // connection; it destroys a context that was denied before it makes another, and
-// numbers calls in the order in which they leave. If they deny an INIT all the same,
-// because a context that has expired here cannot be destroyed there, it takes another
-// connection, if there is Dial. The server is as RFC 2203 says: handles are random,
+// numbers calls in the order in which they leave. What has expired here cannot be
+// destroyed there: then it takes another connection, if there is Dial. The server is as RFC 2203 says: handles are random,
 // and good on any connection; the service is each call's own.
 //
 // # What is not there

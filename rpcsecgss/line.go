@@ -31,8 +31,6 @@ type line struct {
 	err     error    // why it cannot be used any more
 	session *session // nil: none at present
 	stale   *session // to be destroyed before there is another; one use of it is held
-
-	established bool // a context, once
 }
 
 // use makes conn the line. It is closed if the Client is.

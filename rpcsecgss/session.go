@@ -200,12 +200,6 @@ func (l *line) current(ctx context.Context) (*session, error) {
 			dropped++ // the server has forgotten the handshake
 			continue
 		}
-		if _, denied := errors.AsType[AuthStat](err); denied && l.established {
-			// A server that keeps one context a connection says so if the one before could
-			// not be destroyed, having expired here: CtxProblem, or AuthRejectedCred.
-			l.fail(err)
-			return nil, l.err
-		}
 		if err != nil {
 			return nil, err
 		}
@@ -216,7 +210,7 @@ func (l *line) current(ctx context.Context) (*session, error) {
 			s.sc.Close()
 			return nil, l.err
 		}
-		l.session, l.established = s, true
+		l.session = s
 		return s, nil
 	}
 }
@@ -239,8 +233,8 @@ func (l *line) release(s *session, gone bool) {
 	s.unuse()
 }
 
-// destroyStale destroys the session that was given up. After an error, ctx's, it is
-// for the next caller to do.
+// destroyStale destroys the session that was given up. After ctx's error it is for
+// the next caller to do.
 func (l *line) destroyStale(ctx context.Context) error {
 	l.c.mu.Lock()
 	s := l.stale
@@ -249,7 +243,13 @@ func (l *line) destroyStale(ctx context.Context) error {
 	if s == nil {
 		return nil
 	}
-	l.destroy(ctx, s)
+	if err := l.destroy(ctx, s); errors.Is(err, gss.ContextExpired) && l.c.o.Dial != nil {
+		// It has ended here, and cannot be ended there. A server that keeps one context
+		// a connection does not take another on this one.
+		s.unuse()
+		l.fail(err)
+		return l.err
+	}
 	if err := ctx.Err(); err != nil { // it may not have been sent
 		l.c.mu.Lock()
 		defer l.c.mu.Unlock()
@@ -266,11 +266,11 @@ func (l *line) destroyStale(ctx context.Context) error {
 // MIT's server and libtirpc's, which keep one context a connection, need it before
 // they take another (§5.3.3.3 says so too), and nothing of s behind it; who has no
 // such context denies it.
-func (l *line) destroy(ctx context.Context, s *session) {
+func (l *line) destroy(ctx context.Context, s *session) error {
 	c := l.c
 	w := c.expect()
 	defer c.forget(w)
-	l.send(ctx, func() ([]byte, error) {
+	return l.send(ctx, func() ([]byte, error) {
 		seq, err := s.next(maxSeq)
 		if err != nil {
 			return nil, err
