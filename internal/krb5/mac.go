@@ -24,27 +24,24 @@ type digest interface {
 
 // newMACKey keeps nothing of key, which must not be longer than a block of the hash.
 func newMACKey(s *scratch, key []byte) macKey {
-	pad := make([]byte, s.h.BlockSize())
+	pad, n := s.gather[:s.blockLen], len(s.load)-len(s.tail)
 	if len(key) > len(pad) {
 		panic("krb5: HMAC key longer than a block")
 	}
-	var m macKey
+	m := make(macKey, 0, 2*n)
 	for _, x := range []byte{0x36, 0x5c} {
 		clear(pad)
 		copy(pad, key)
 		for i := range pad {
 			pad[i] ^= x
 		}
-		state := stateAfter(s.h, pad)
-		if m == nil {
-			m = make(macKey, 0, 2*(len(state)-len(s.tail)))
-		}
-		head, ok := bytes.CutSuffix(state, s.tail)
-		if !ok {
+		s.h.Reset()
+		s.h.Write(pad)
+		s.state, _ = s.h.AppendBinary(s.state[:0]) // as stateAfter, it cannot fail
+		if !bytes.HasSuffix(s.state, s.tail) {
 			panic("krb5: marshaled hash states are not what they were")
 		}
-		m = append(m, head...)
-		clear(state)
+		m = append(m, s.state[:n]...)
 	}
 	clear(pad)
 	return m
