@@ -81,8 +81,11 @@ type Mech struct {
 // New returns inner with tickets. Its OID is oid.Reauth followed by the arcs of
 // inner's.
 func New(inner gss.Mechanism, o Options) *Mech {
-	m := &Mech{inner: inner, oid: oid.Join(oid.Reauth, inner.OID()), o: o}
-	m.der = m.oid.AppendDER(nil)
+	return newMech(inner, oid.Join(oid.Reauth, inner.OID()), o)
+}
+
+func newMech(inner gss.Mechanism, id oid.OID, o Options) *Mech {
+	m := &Mech{inner: inner, oid: id, der: id.AppendDER(nil), o: o}
 	if m.o.Ring == nil {
 		m.o.Ring = NewRing()
 	}

@@ -40,7 +40,7 @@ const (
 // tf.
 const (
 	tfBound      = 0x01 // bindings were used: only with bindings again
-	tfIntroduced = 0x02 // of a grant; not here
+	tfIntroduced = 0x02 // of a grant: for oid.Introduced, and nothing else is
 	tfShare      = 0x04 // only with a share
 )
 

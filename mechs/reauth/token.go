@@ -24,7 +24,11 @@ const (
 	tokBadCB   = 0x15
 )
 
-const kindTicket = 1 // of RESUME
+// Kinds of RESUME.
+const (
+	kindTicket = 1
+	kindGrant  = 2
+)
 
 const maxInner = 1<<24 - 1 // octets of an inner token
 
@@ -115,7 +119,7 @@ func parseResume(b []byte) (*resume, bool) {
 
 // An authenticator is the plaintext of RESUME's auth:
 //
-//	A = u64 time ‖ u32 flags ‖ u8 cbp ‖ cbh(32) ‖ vec16 N(initiator) or empty ‖ vec16 N(target) ‖ 0-padding to a multiple of 128
+//	A = u64 time ‖ u32 flags ‖ u8 cbp ‖ cbh(32) ‖ vec16 N(initiator) of a grant, else empty ‖ vec16 N(target) ‖ 0-padding to a multiple of 128
 type authenticator struct {
 	time              time.Time
 	flags             gss.Flags
