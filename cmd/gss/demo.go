@@ -7,7 +7,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,7 +19,7 @@ import (
 
 var demoCommand = command{
 	name:  "demo",
-	args:  "[--json] [FILE]",
+	args:  "[--json] [FILE | reauth]",
 	short: "watch Alice seal a file to Bob, with Carol to carry it; start here",
 	long: `
 Starts a Kerberos KDC and a certificate authority inside this process, gives
@@ -36,41 +35,33 @@ to Bob; Carol, who cannot read it, carries it; Bob unseals it and verifies
 
 Copies that were tampered with, replayed, or brought by somebody else are then
 refused. In the first round Alice and Bob know each other by Kerberos, and both
-know Carol by certificates; in the second it is the other way round.
-
-Nothing is installed, written or changed, and it takes a second or two. The exit
-code is 0 if everything was as it should be.`,
+know Carol by certificates; in the second it is the other way round. That takes
+a second or two.
+` + demoReauthHelp + `
+Nothing is installed, and nothing is left behind. The exit code is 0 if
+everything was as it should be.`,
 	setup: func(fs *flag.FlagSet) func(context.Context, *shell, []string) error {
 		asJSON := fs.Bool("json", false, "print JSON, at the end")
 		return func(ctx context.Context, sh *shell, args []string) error {
+			switch {
+			case len(args) > 1:
+				return usagef("one FILE at most")
+			case len(args) == 1 && args[0] == "reauth":
+				return demoReauth(ctx, sh, *asJSON)
+			}
 			d := &demo{file: "the letter", body: demoLetter}
-			switch len(args) {
-			case 0:
-			case 1:
+			if len(args) == 1 {
 				var err error
 				if d.body, err = readFile(args[0], maxDemoFile); err != nil {
 					return err
 				}
 				d.file = filepath.Base(args[0])
-			default:
-				return usagef("one FILE at most")
 			}
-			d.demoReport = demoReport{OK: true, out: sh.stdout, colour: sh.colours(sh.stdout)}
-			if *asJSON {
-				d.out, d.colour = io.Discard, false
-			}
+			d.demoReport.start(sh, *asJSON)
 			ctx, cancel := context.WithTimeout(ctx, time.Minute)
 			defer cancel()
 			d.run(ctx)
-			if *asJSON {
-				if err := printJSON(sh.stdout, d.demoReport); err != nil {
-					return err
-				}
-			}
-			if !d.OK {
-				return errShown
-			}
-			return nil
+			return d.demoReport.end(sh, d.demoReport)
 		}
 	},
 }

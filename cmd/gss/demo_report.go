@@ -22,14 +22,41 @@ type demoReport struct {
 	OK    bool   `json:"ok"`
 	Steps []step `json:"steps"`
 
-	out    io.Writer // io.Discard for --json
+	out    io.Writer // nil for --json
+	lost   error     // why something could not be written
 	colour palette
 	round  int
 }
 
+// start is the beginning, end the end: it prints report, whose part r is, if JSON is
+// wanted.
+func (r *demoReport) start(sh *shell, asJSON bool) {
+	r.OK = true
+	if !asJSON {
+		r.out, r.colour = sh.stdout, sh.colours(sh.stdout)
+	}
+}
+
+func (r *demoReport) end(sh *shell, report any) error {
+	if r.out == nil {
+		r.lost = printJSON(sh.stdout, report)
+	}
+	if r.lost == nil && !r.OK {
+		return errShown
+	}
+	return r.lost
+}
+
 const demoWidth = 62 // of a step's text
 
-func (d *demoReport) say(format string, args ...any) { fmt.Fprintf(d.out, format, args...) }
+func (d *demoReport) say(format string, args ...any) {
+	if d.out == nil {
+		return
+	}
+	if _, err := fmt.Fprintf(d.out, format, args...); err != nil && d.lost == nil {
+		d.lost = err
+	}
+}
 
 // step runs f, shows how it went and how long it took, and notes it. detail is
 // shown behind it. It returns f's error.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/gsseal/gss"
@@ -74,6 +75,20 @@ func TestDemoUsage(t *testing.T) {
 	}
 }
 
+// What nobody could read was not shown.
+func TestDemoUnwritten(t *testing.T) {
+	for _, args := range [][]string{{"demo"}, {"demo", "--json"}} {
+		var errs bytes.Buffer
+		if code := run(t.Context(), &shell{strings.NewReader(""), fullDisk{}, &errs, os.Getenv}, args); code != exitFailed || !strings.Contains(errs.String(), syscall.ENOSPC.Error()) {
+			t.Errorf("%q: exit code %d\n%s", args, code, errs.String())
+		}
+	}
+}
+
+type fullDisk struct{}
+
+func (fullDisk) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
 // The demonstration fails if Bob takes what he should not, or refuses for another
 // reason, or if a claim is not what it says.
 func TestDemoFails(t *testing.T) {
@@ -92,7 +107,7 @@ func TestDemoFails(t *testing.T) {
 		{verdict{}, io.ErrUnexpectedEOF, false},
 		{verdict{err: right}, io.ErrUnexpectedEOF, false},
 	} {
-		d := &demo{demoReport: demoReport{OK: true, out: io.Discard}}
+		d := &demo{demoReport: demoReport{OK: true}}
 		d.refused("it is refused", gss.BadName, seal.ErrRelay, func() (verdict, error) { return c.v, c.err })
 		if d.OK != c.ok || len(d.Steps) != 1 || d.Steps[0].OK != c.ok {
 			t.Errorf("%+v: %+v", c, d.demoReport)
@@ -100,7 +115,7 @@ func TestDemoFails(t *testing.T) {
 	}
 
 	n := func(s string) gss.Name { return gss.Name{Mech: "\x01", Text: s} }
-	d := &demo{demoReport: demoReport{OK: true, out: io.Discard}}
+	d := &demo{demoReport: demoReport{OK: true}}
 	d.claims(&seal.Message{Originator: n("x"), Recipient: n("x"), Relay: n("c")},
 		&originator{known: n("a")}, &recipient{known: n("b")}, &relay{known: n("c")})
 	for _, s := range d.Steps {
