@@ -60,8 +60,11 @@
 // drops it. The client keeps to what works with both: one context, one service, a
 // connection; it destroys a context that was denied before it makes another, and
 // numbers calls in the order in which they leave. What has expired here cannot be
-// destroyed there: then it takes another connection, if there is Dial. The server is as RFC 2203 says: handles are random,
-// and good on any connection; the service is each call's own.
+// destroyed there: then it takes another connection, if there is Dial. (libtirpc
+// 1.3.3's server leaves the context of a connection that was lost to the next one
+// that gets its file descriptor, and denies that one's INIT until it is restarted.)
+// The server is as RFC 2203 says: handles are random, and good on any connection; the
+// service is each call's own.
 //
 // # What is not there
 //
