@@ -3,13 +3,11 @@ package krb5
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	ikrb5 "github.com/gsseal/gss/internal/krb5"
@@ -271,28 +269,4 @@ func (c *Config) realmOf(host string) string {
 			return r
 		}
 	}
-}
-
-// readFile reads a file that is not larger than limit. In folders that all may
-// write to, such as /tmp, somebody else may have put a pipe there, which would never
-// end: only files and os.DevNull are read, and opening does not wait for a writer.
-func readFile(path string, limit int64) ([]byte, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil {
-		return nil, err
-	} else if !info.Mode().IsRegular() && path != os.DevNull {
-		return nil, fmt.Errorf("%s: not a regular file", path)
-	}
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(b)) > limit {
-		return nil, fmt.Errorf("%s: larger than %d octets", path, limit)
-	}
-	return b, nil
 }

@@ -36,7 +36,8 @@ type shared struct {
 	accepts   bool
 	expiry    time.Time
 	password  string
-	keys      *keytab // nil without a keytab
+	keys      *keytab    // nil without a keytab
+	cache     cacheStore // where new tickets are stored too; nil: nowhere
 
 	// exchange is held, by whoever has put a value in, while a KDC is asked, so
 	// that many handshakes with a new service make one exchange.
@@ -52,6 +53,7 @@ type ticket struct {
 	server            ikrb5.Principal
 	raw               []byte     // DER
 	key               *ikrb5.Key // session key
+	auth              time.Time  // zero: unknown, start
 	start, end, renew time.Time
 	flags             uint32
 }
@@ -61,7 +63,7 @@ func (t *ticket) expired(now time.Time) bool { return !now.Before(t.end) }
 func newCredential(s *shared, tickets ...*ticket) *Credential {
 	s.refs, s.exchange, s.tickets = 1, make(chan struct{}, 1), make(map[string]*ticket)
 	for _, t := range tickets {
-		s.put(t)
+		s.keep(t)
 	}
 	return &Credential{shared: s}
 }
@@ -151,8 +153,19 @@ func (s *shared) get(server string, until time.Time) *ticket {
 // services than that asks the KDC again.
 const maxTickets = 4096
 
-// put keeps t. What it replaces is not erased, as a handshake may be using it.
+// put keeps t, which a KDC has just issued to s.principal, and stores it where it
+// is to be stored. That it cannot be is no reason not to use it.
 func (s *shared) put(t *ticket) {
+	s.keep(t)
+	if s.cache != nil {
+		cred := t.ccacheCred(s.principal)
+		defer cred.erase()
+		s.cache.add(context.Background(), s.principal, &cred) // bounded by itself
+	}
+}
+
+// keep keeps t. What it replaces is not erased, as a handshake may be using it.
+func (s *shared) keep(t *ticket) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	name := t.server.String()
@@ -215,7 +228,7 @@ func (f *fileSource) get(context.Context) (*Credential, error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.cred != nil && os.SameFile(f.last, info) && f.last.ModTime().Equal(info.ModTime()) && f.last.Size() == info.Size() {
+	if f.cred != nil && sameFile(f.last, info) {
 		if h := f.cred.Handle(); h != nil {
 			return h, nil
 		}

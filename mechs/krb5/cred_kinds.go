@@ -1,10 +1,9 @@
 package krb5
 
 import (
+	"context"
 	"errors"
-	"fmt"
 	"strings"
-	"time"
 
 	"github.com/gsseal/gss"
 	ikrb5 "github.com/gsseal/gss/internal/krb5"
@@ -115,27 +114,15 @@ func FromCCache(ccache []byte) (*Credential, error) {
 	if err != nil {
 		return nil, credError(gss.DefectiveCredential, err)
 	}
-	s := &shared{principal: c.client, initiates: true}
-	for _, t := range c.tickets {
-		if t.end.After(s.expiry) {
-			s.expiry = t.end
-		}
-	}
-	if len(c.tickets) == 0 {
-		return nil, credError(gss.NoCred, errors.New("krb5: no usable ticket in the credential cache"))
-	}
-	if !s.expiry.After(time.Now()) {
-		c.erase()
-		return nil, credError(gss.CredentialsExpired, fmt.Errorf("krb5: the last ticket ended %v", s.expiry.UTC()))
-	}
-	return newCredential(s, c.tickets...), nil
+	defer c.erase()
+	return credentialOf(c)
 }
 
 // FromCCacheFile is FromCCache of a file, which may have "FILE:" before its name.
-// It is read now and not again; see FileSource. Errors also: NoCred if there is no
-// such file.
+// It is read now and not again; see OpenCache for that, and for other kinds of caches.
+// Errors also: NoCred if there is no such file.
 func FromCCacheFile(path string) (*Credential, error) {
-	b, err := readFile(trimFile(path), maxCCacheSize)
+	b, err := readLocked(context.Background(), trimFile(path))
 	if err != nil {
 		return nil, fileError(err)
 	}

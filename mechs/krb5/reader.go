@@ -43,13 +43,8 @@ func (r *fileReader) u32() uint32 {
 	return 0
 }
 
-// time reads seconds since 1970, to 2106; 0 is the zero Time.
-func (r *fileReader) time() time.Time {
-	if s := r.u32(); s != 0 {
-		return time.Unix(int64(s), 0)
-	}
-	return time.Time{}
-}
+// time reads a time as ccacheTime does.
+func (r *fileReader) time() time.Time { return ccacheTime(r.u32()) }
 
 // data16 and data32 read counted octets, which alias the file.
 func (r *fileReader) data16() []byte { return r.take(int(r.u16())) }

@@ -1,0 +1,5 @@
+//go:build !linux
+
+package krb5
+
+func RemoveCollection(*Cache) {}

@@ -1,0 +1,15 @@
+//go:build !unix
+
+package krb5
+
+import (
+	"io/fs"
+	"os"
+)
+
+const noFollow = 0
+
+// ownFile: where files have no owner and no mode, folders have.
+func ownFile(info fs.FileInfo) bool { return info.Mode().IsRegular() }
+
+func tryLock(*os.File, bool) (bool, error) { return false, errNoLock }
