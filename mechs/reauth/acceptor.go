@@ -149,7 +149,7 @@ func (h *acceptor) resume(ctx context.Context, r *resume) ([]byte, gss.Context, 
 	if !h.bound(c) {
 		return h.badBindings()
 	}
-	if !h.agree(c) { // what the ticket has not, the inner mechanism may have
+	if h.agree(c) != nil { // what the ticket has not, the inner mechanism may have
 		return h.refuse()
 	}
 	return h.answer(ctx, c)

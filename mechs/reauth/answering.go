@@ -75,9 +75,9 @@ func (h *answering) badBindings() ([]byte, gss.Context, error) {
 	return append([]byte{tokBadCB}, c...), nil, h.fail(gss.BadBindings, nil)
 }
 
-// agree works out the context: its end, its flags, the shares. It reports whether there can
-// be one.
-func (h *answering) agree(c *claim) bool {
+// agree works out the context: its end, its flags, the shares. It fails if there can be none:
+// with the error of gss.AcceptOptions.Check, or errShare.
+func (h *answering) agree(c *claim) (err error) {
 	end := c.now.Add(h.m.o.Life).Truncate(time.Millisecond)
 	if c.ticket.end.Before(end) {
 		end = c.ticket.end
@@ -86,12 +86,10 @@ func (h *answering) agree(c *claim) bool {
 	if c.a.bind.present == 1 {
 		c.info.Flags |= gss.Bound
 	}
-	if h.o.Check(c.info) != nil {
-		return false
+	if err = h.o.Check(c.info); err == nil {
+		c.pub, c.secret, err = answer(c.group, c.share)
 	}
-	var err error
-	c.pub, c.secret, err = answer(c.group, c.share)
-	return err == nil
+	return err
 }
 
 // answer sends RESUMED, with the next ticket.

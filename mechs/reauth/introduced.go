@@ -89,7 +89,6 @@ var (
 	errShareDue = errors.New("reauth: no share, or one's own nonce")
 	errPolicy   = errors.New("reauth: not to be introduced here")
 	errEnd      = errors.New("reauth: it has ended")
-	errFlags    = errors.New("reauth: flags that are required are missing, or the share is bad")
 	errRefused  = errors.New("reauth: refused")
 )
 
@@ -121,9 +120,13 @@ func (h *redeeming) start(ctx context.Context, in []byte) ([]byte, gss.Context, 
 	return nil, nil, h.defective()
 }
 
-// refuse tells the peer nothing of the reason. There is no other mechanism to go on with.
+// refuse tells the peer nothing of the reason, and the caller all: NoCred with the cause, or what
+// gss.AcceptOptions.Check says. There is no other mechanism to go on with.
 func (h *redeeming) refuse(why error) ([]byte, gss.Context, error) {
-	return []byte{tokRefused}, nil, h.fail(gss.NoCred, why)
+	if e, ok := why.(*gss.Error); !ok || e.Op != h.op {
+		why = h.fail(gss.NoCred, why)
+	}
+	return []byte{tokRefused}, nil, why
 }
 
 // finish answers what admit came to.
@@ -219,10 +222,8 @@ func (h *redeeming) admit(c *claim, introducer gss.Name, relay *[32]byte) error 
 		return errPolicy
 	case !h.bound(c):
 		return errBound
-	case !h.agree(c):
-		return errFlags
 	}
-	return nil
+	return h.agree(c)
 }
 
 // bearer reports whether the initiator calls itself what the introducer calls the bearer of
