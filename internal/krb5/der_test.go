@@ -243,7 +243,7 @@ func TestBounds(t *testing.T) {
 	}
 	// None where one is needed.
 	for name, m := range map[string]message{
-		"ETYPE-INFO2": etypeInfo2{}, "Ticket": &Ticket{Realm: "R"}, "AP-REQ": &APReq{Ticket: Ticket{SName: someName}},
+		"ETYPE-INFO2": etypeInfo2{}, "Ticket": &Ticket{Realm: "R"}, "Authenticator": &Authenticator{CName: someName},
 	} {
 		if _, err := parsers[name](m.Append(nil)); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s without a name, a realm or an entry: %v", name, err)

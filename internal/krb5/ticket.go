@@ -50,11 +50,14 @@ func (t *Ticket) Append(dst []byte) []byte {
 //	realm    [1] Realm,
 //	sname    [2] PrincipalName,
 //	enc-part [3] EncryptedData -- EncTicketPart }
+//
+// The realm may be empty: Heimdal 7.8 leaves it out of tickets that it cached under a
+// name without one. It is not protected anyway.
 func readTicket(s *cryptobyte.String, t *Ticket) bool {
 	var body cryptobyte.String
 	return readApplication(s, 1, &body) &&
 		readConst(&body, 0, pvno) &&
-		readRealm(&body, 1, &t.Realm) &&
+		readString(&body, 1, &t.Realm) &&
 		readName(&body, 2, &t.SName) &&
 		readEncryptedData(&body, 3, &t.EncPart) &&
 		body.Empty()

@@ -49,7 +49,8 @@ var packages = map[string]string{
 	"redis-server": "redis-server",
 	"kadmind":      "krb5-admin-server",
 
-	"/usr/include/tirpc/rpc/rpc.h": "libtirpc-dev",
+	"/usr/include/tirpc/rpc/rpc.h":                      "libtirpc-dev",
+	"/usr/lib/python3/dist-packages/gssapi/__init__.py": "python3-gssapi",
 }
 
 // Need skips the test unless every program is there; see the package's

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/gsseal/gss"
@@ -147,29 +148,47 @@ func (x *exchange) read(msg []byte) *refusal {
 // openTicket decrypts the ticket with one of our keys. sname and realm only choose
 // which: they are proven by that key.
 func (x *exchange) openTicket(t *ikrb5.Ticket) (*ikrb5.EncTicketPart, *refusal) {
-	if len(x.only.Name.Components) > 0 && !x.only.Equal(x.server) || !x.keys.has(x.server) {
+	servers := x.servers()
+	if len(servers) == 0 {
 		return nil, &refusal{gss.NoCred, ikrb5.KRB_AP_ERR_NOT_US, nil}
-	}
-	candidates := x.keys.candidates(x.server, &t.EncPart)
-	if len(candidates) == 0 {
-		return nil, &refusal{gss.NoCred, ikrb5.KRB_AP_ERR_BADKEYVER, nil}
 	}
 	if !x.m.config.permits(t.EncPart.EType) {
 		return nil, &refusal{gss.Unavailable, ikrb5.KDC_ERR_ETYPE_NOSUPP, nil}
 	}
-	for _, k := range candidates {
-		plain, err := k.key.Decrypt(nil, t.EncPart.Cipher, ikrb5.UsageTicket)
-		if err != nil {
-			continue
+	r := &refusal{gss.NoCred, ikrb5.KRB_AP_ERR_BADKEYVER, nil}
+	for _, server := range servers {
+		for _, k := range x.keys.candidates(server, &t.EncPart) {
+			plain, err := k.key.Decrypt(nil, t.EncPart.Cipher, ikrb5.UsageTicket)
+			if err != nil {
+				r = &refusal{gss.BadMIC, ikrb5.KRB_AP_ERR_BAD_INTEGRITY, nil}
+				continue
+			}
+			defer clear(plain)
+			x.server = server
+			part, err := ikrb5.ParseEncTicketPart(plain)
+			if err != nil {
+				return nil, &refusal{gss.DefectiveToken, ikrb5.KRB_AP_ERR_MODIFIED, err}
+			}
+			return part, nil
 		}
-		defer clear(plain)
-		part, err := ikrb5.ParseEncTicketPart(plain)
-		if err != nil {
-			return nil, &refusal{gss.DefectiveToken, ikrb5.KRB_AP_ERR_MODIFIED, err}
-		}
-		return part, nil
 	}
-	return nil, &refusal{gss.BadMIC, ikrb5.KRB_AP_ERR_BAD_INTEGRITY, nil}
+	return nil, r
+}
+
+// servers returns who of ours the ticket may be for: its server, if there is a key for it. A ticket
+// without a realm, as Heimdal sends it, may be for that name in any of our realms.
+func (x *exchange) servers() (out []ikrb5.Principal) {
+	for i := range x.keys.entries {
+		p := x.keys.entries[i].principal
+		wanted := x.server
+		if wanted.Realm == "" {
+			wanted.Realm = p.Realm
+		}
+		if p.Equal(wanted) && (len(x.only.Name.Components) == 0 || x.only.Equal(p)) && !slices.ContainsFunc(out, p.Equal) {
+			out = append(out, p)
+		}
+	}
+	return out
 }
 
 // checkTicket decides whether the ticket may be used here and now.
