@@ -7,6 +7,7 @@ import (
 	"crypto/hmac"
 	"hash"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/crypto/chacha20poly1305"
 )
@@ -35,62 +36,92 @@ const (
 	naLen    = 16 // of a one-way context's acceptor nonce
 )
 
-// A half is one direction of a context.
+// A half is one direction of a context. Its keys are made when they are first used:
+// many a context protects messages one way, or in one manner, or none, and an expanded
+// key takes more memory than all the rest.
 type half struct {
-	dir  byte   // as it is authenticated: 0 from the initiator, 1 from the acceptor
-	na   string // in front of the sequence numbers: empty, or naLen octets
-	aead cipher.AEAD
-	iv   [nonceLen]byte
-	mic  *macs
+	dir    byte   // as it is authenticated: 0 from the initiator, 1 from the acceptor
+	na     string // in front of the sequence numbers: empty, or naLen octets
+	sealer atomic.Pointer[sealer]
+	mic    macs
 }
 
-// newHalf derives a direction's keys from the master secret:
+func newHalf(fromInitiator bool, na string) *half {
+	h := &half{na: na}
+	if !fromInitiator {
+		h.dir = 1
+	}
+	return h
+}
+
+func (h *half) label() string { return [...]string{"i2a", "a2i"}[h.dir] }
+
+// A sealer is what encrypts.
+type sealer struct {
+	aead cipher.AEAD
+	iv   [nonceLen]byte
+}
+
+// sealerOf returns h's, with
 //
 //	key 32 ‖ iv 12 = Expand(MS, "i2a" | "a2i" ‖ na, 44)
-//	MIC key        = Expand(MS, "mic i2a" | "mic a2i", 32)
-func newHalf(p *Params, fromInitiator bool, na string) (*half, error) {
-	h := &half{na: na}
-	label := "i2a"
-	if !fromInitiator {
-		h.dir, label = 1, "a2i"
+//
+// c.mu is held.
+func (c *Context) sealerOf(h *half) (*sealer, error) {
+	if s := h.sealer.Load(); s != nil {
+		return s, nil
 	}
-	traffic, err := hkdf.Expand(p.Hash, p.MS, label+na, keyLen+nonceLen)
+	c.derive.Lock()
+	defer c.derive.Unlock()
+	if s := h.sealer.Load(); s != nil {
+		return s, nil
+	}
+	traffic, err := hkdf.Expand(c.hash, c.ms[:], h.label()+h.na, keyLen+nonceLen)
 	if err != nil {
 		return nil, err
 	}
 	defer clear(traffic)
-	if h.aead, err = p.AEAD(traffic[:keyLen]); err != nil {
+	s := new(sealer)
+	if s.aead, err = c.aead(traffic[:keyLen]); err != nil {
 		return nil, err
 	}
-	copy(h.iv[:], traffic[keyLen:])
-	mic, err := hkdf.Expand(p.Hash, p.MS, "mic "+label, keyLen)
-	if err != nil {
-		return nil, err
-	}
-	h.mic = &macs{hash: p.Hash, key: mic}
-	return h, nil
+	copy(s.iv[:], traffic[keyLen:])
+	h.sealer.Store(s)
+	return s, nil
 }
 
 // macs keeps idle HMAC states of one key, so that concurrent callers neither
 // share one nor make one each time.
 type macs struct {
-	hash func() hash.Hash
 	mu   sync.Mutex
-	key  []byte
+	key  []byte // nil until it is used
 	idle []hash.Hash
 }
 
 const maxIdle = 8
 
-func (m *macs) get() hash.Hash {
+// macOf returns an HMAC state with h's
+//
+//	MIC key = Expand(MS, "mic i2a" | "mic a2i", 32)
+//
+// c.mu is held until it is put back.
+func (c *Context) macOf(h *half) (hash.Hash, error) {
+	m := &h.mic
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if n := len(m.idle) - 1; n >= 0 {
 		h := m.idle[n]
 		m.idle = m.idle[:n]
-		return h
+		return h, nil
 	}
-	return hmac.New(m.hash, m.key)
+	if m.key == nil {
+		key, err := hkdf.Expand(c.hash, c.ms[:], "mic "+h.label(), keyLen)
+		if err != nil {
+			return nil, err
+		}
+		m.key = key
+	}
+	return hmac.New(c.hash, m.key), nil
 }
 
 func (m *macs) put(h hash.Hash) {
@@ -102,8 +133,12 @@ func (m *macs) put(h hash.Hash) {
 	}
 }
 
-// erase forgets the key. Nobody calls get afterwards.
-func (m *macs) erase() {
+// erase forgets the keys. Nobody uses them afterwards.
+func (h *half) erase() {
+	if s := h.sealer.Swap(nil); s != nil {
+		clear(s.iv[:])
+	}
+	m := &h.mic
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	clear(m.key)

@@ -8,8 +8,15 @@ import (
 	"github.com/gsseal/gss"
 )
 
-// expandPRF returns the FULL key, Expand(MS, "prf", 32).
-func expandPRF(p *Params) ([]byte, error) { return hkdf.Expand(p.Hash, p.MS, "prf", keyLen) }
+// fullKey returns the FULL key, Expand(MS, "prf", 32). c.mu is held.
+func (c *Context) fullKey() (_ []byte, err error) {
+	c.derive.Lock()
+	defer c.derive.Unlock()
+	if c.full == nil {
+		c.full, err = hkdf.Expand(c.hash, c.ms[:], "prf", keyLen)
+	}
+	return c.full, err
+}
 
 // PRF is gss.Context's: prf+(key, in) = HMAC(key, u32 0 ‖ in) ‖ HMAC(key, u32 1 ‖ in) ‖ …,
 // cut to n octets; the construction of RFC 7802 §2 over HMAC.
@@ -23,7 +30,10 @@ func (c *Context) PRF(which gss.PRFKey, in []byte, n int) ([]byte, error) {
 	var key []byte
 	switch which {
 	case gss.PRFFull:
-		key = c.full
+		var err error
+		if key, err = c.fullKey(); err != nil {
+			return nil, c.fail(op, gss.Unavailable, err)
+		}
 	case gss.PRFPartial:
 		key = c.partial
 	}

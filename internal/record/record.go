@@ -19,7 +19,7 @@
 //	type 4  HMAC(MIC key, aad ‖ message), not truncated
 //
 // The keys come from MS by HKDF-Expand (RFC 5869 §2.3) with one label each; see
-// newHalf and Context.PRF. No key serves two directions, and no nonce two messages:
+// Context.sealerOf, macOf and PRF. No key serves two directions, and no nonce two messages:
 // seq stops before 2^48.
 //
 // In a one-way context nothing of the acceptor's went into MS, so that two
@@ -30,6 +30,7 @@
 package record
 
 import (
+	"crypto/fips140"
 	"crypto/rand"
 	"errors"
 	"hash"
@@ -78,12 +79,15 @@ type Context struct {
 
 	mu      sync.RWMutex // read: by calls that use keys; write: by Close
 	closed  bool
-	out     *half
-	params  *Params // one-way initiator: to derive in; else nil
-	full    []byte
+	ms      [keyLen]byte // master secret
 	partial []byte
+	out     *half
+
+	derive sync.Mutex // of a half's sealer, and full
+	full   []byte     // nil until it is used
 
 	hash    func() hash.Hash
+	aead    AEAD
 	macSize int // octets of a MIC without its header
 	naIn    int // octets of the nonce in incoming tokens
 
@@ -108,40 +112,48 @@ func New(p Params) (*Context, error) {
 }
 
 func newContext(p Params, na string) (*Context, error) {
-	c := &Context{info: p.Info, now: p.Now, hash: p.Hash, macSize: p.Hash().Size()}
+	c := &Context{info: p.Info, now: p.Now, hash: p.Hash, aead: p.AEAD, macSize: p.Hash().Size()}
 	if c.now == nil {
 		c.now = time.Now
 	}
 	if len(p.MS) != keyLen {
 		return nil, c.fail("New", gss.Failure, errors.New("record: the master secret has 32 octets"))
 	}
-	p.MS = slices.Clone(p.MS)
+	copy(c.ms[:], p.MS)
 	c.partial = slices.Clone(p.PartialKey)
-
-	var err error
-	switch {
-	case p.OneWay && p.Info.Initiator:
-		c.naIn, c.params = naLen, &p
+	if !p.OneWay {
 		na = ""
-	case !p.OneWay:
-		na = ""
+	} else if p.Info.Initiator {
+		c.naIn, na = naLen, ""
 	}
-	c.out, err = newHalf(&p, p.Info.Initiator, na)
-	if err == nil && c.params == nil {
-		c.in, err = newHalf(&p, !p.Info.Initiator, "")
+	c.out = newHalf(p.Info.Initiator, na)
+	if c.naIn == 0 {
+		c.in = newHalf(!p.Info.Initiator, "")
 	}
-	if err == nil {
-		c.full, err = expandPRF(&p)
-	}
-	if err != nil {
-		return nil, c.fail("New", gss.Unavailable, err)
+	if fips140.Enabled() { // a policy that forbids something says so now
+		if err := c.deriveAll(); err != nil {
+			c.Close()
+			return nil, c.fail("New", gss.Unavailable, err)
+		}
 	}
 	c.info.Overhead = headerLen(len(na)) + tagLen
 	c.window = window.New(0, c.info.Flags.Has(gss.Replay), c.info.Flags.Has(gss.Sequence))
-	if c.params == nil {
-		clear(p.MS)
-	}
 	return c, nil
+}
+
+// deriveAll makes the keys of the outgoing half; the other one's are of the same kinds.
+func (c *Context) deriveAll() error {
+	_, err := c.sealerOf(c.out)
+	if err != nil {
+		return err
+	}
+	m, err := c.macOf(c.out)
+	if err != nil {
+		return err
+	}
+	c.out.mic.put(m)
+	_, err = c.fullKey()
+	return err
 }
 
 // fail returns the error of a call. cause may be nil.
@@ -190,16 +202,13 @@ func (c *Context) Close() error {
 	c.closed = true
 	for _, h := range []*half{c.out, c.in} {
 		if h != nil {
-			h.mic.erase()
-			clear(h.iv[:])
+			h.erase()
 		}
 	}
-	if c.params != nil {
-		clear(c.params.MS)
-	}
+	clear(c.ms[:])
 	clear(c.full)
 	clear(c.partial)
-	c.out, c.in, c.params = nil, nil, nil
+	c.out, c.in = nil, nil
 	return nil
 }
 

@@ -267,8 +267,13 @@ func TestNumbersEnd(t *testing.T) {
 	seq := uint64(maxSeq)
 	s := new(scratch)
 	bad := appendHeader(nil, i.out, typeConfidential, seq)
-	s.begin(i.out, bad, nil, seq)
-	bad = i.out.aead.Seal(bad, s.nonce[:], nil, s.buf)
+	k, err := i.sealerOf(i.out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.begin(i.out, bad, nil)
+	s.number(&k.iv, seq)
+	bad = k.aead.Seal(bad, s.nonce[:], nil, s.buf)
 	_, _, err = a.Unwrap(nil, bad)
 	major(t, "2^48 arrives", err, gss.DefectiveToken)
 }
@@ -323,7 +328,26 @@ func everyCall(t *testing.T, c *Context, want gss.Major) {
 
 func TestClose(t *testing.T) {
 	i, _ := pair(t, func(p *Params) { p.PartialKey = []byte("partial") })
-	keys := [][]byte{i.full, i.partial, i.out.mic.key, i.in.mic.key}
+	var keys [][]byte
+	for _, h := range []*half{i.out, i.in} {
+		s, err := i.sealerOf(h)
+		m, err2 := i.macOf(h)
+		if err != nil || err2 != nil {
+			t.Fatal(err, err2)
+		}
+		h.mic.put(m)
+		keys = append(keys, s.iv[:], h.mic.key)
+	}
+	full, err := i.fullKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys = append(keys, full, i.partial, i.ms[:])
+	for n, k := range keys {
+		if bytes.Equal(k, make([]byte, len(k))) {
+			t.Errorf("key %d is zero before", n)
+		}
+	}
 	for range 2 {
 		if err := i.Close(); err != nil {
 			t.Fatal(err)
@@ -417,7 +441,7 @@ func TestOneWay(t *testing.T) {
 		t.Error(err)
 	}
 	i.Close()
-	if i.params != nil {
+	if i.ms != [keyLen]byte{} {
 		t.Error("master secret kept after Close")
 	}
 }
@@ -513,4 +537,39 @@ func FuzzUnwrap(f *testing.F) {
 			t.Error("forged MIC")
 		}
 	})
+}
+
+// Keys are made at first use, which may be by many at once.
+func TestFirstUse(t *testing.T) {
+	for name, change := range variants {
+		i, a := pair(t, func(p *Params) {
+			if change != nil {
+				change(p)
+			}
+			p.Info.Flags &^= gss.Sequence
+		})
+		if i.out.sealer.Load() != nil || i.out.mic.key != nil || i.full != nil {
+			t.Error(name, "keys are made too early")
+		}
+		var wg sync.WaitGroup
+		for n := range 12 {
+			wg.Go(func() {
+				from, to := i, a
+				if n%2 == 1 {
+					from, to = a, i
+				}
+				k := kinds[n%3]
+				tok, err := k.protect(from, []byte("hello"))
+				if err != nil {
+					t.Error(name, err)
+				} else if got, err := k.check(to, tok, []byte("hello")); err != nil || string(got) != "hello" {
+					t.Errorf("%s: %q, %v", name, got, err)
+				}
+				if _, err := from.PRF(gss.PRFFull, nil, 16); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
 }

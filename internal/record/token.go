@@ -3,6 +3,7 @@ package record
 import (
 	"crypto/subtle"
 	"encoding/binary"
+	"hash"
 	"slices"
 	"sync"
 
@@ -27,11 +28,15 @@ type scratch struct {
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
-// begin writes the nonce, and aad into buf.
-func (s *scratch) begin(h *half, header, ad []byte, seq uint64) {
-	s.nonce = h.iv
+// number writes the nonce of seq.
+func (s *scratch) number(iv *[nonceLen]byte, seq uint64) {
+	s.nonce = *iv
 	tail := s.nonce[nonceLen-8:]
 	binary.BigEndian.PutUint64(tail, binary.BigEndian.Uint64(tail)^seq)
+}
+
+// begin writes aad into buf.
+func (s *scratch) begin(h *half, header, ad []byte) {
 	s.buf = append(s.buf[:0], h.dir)
 	s.buf = append(s.buf, header...)
 	s.buf = binary.BigEndian.AppendUint64(s.buf, uint64(len(ad)))
@@ -94,6 +99,10 @@ func (c *Context) wrap(op string, dst, msg, ad []byte, l gss.Level) ([]byte, err
 	if uint64(len(msg))+uint64(len(ad)) > maxMessage {
 		return dst, c.fail(op, gss.Failure, errLength)
 	}
+	k, err := c.sealerOf(c.out)
+	if err != nil {
+		return dst, c.fail(op, gss.Unavailable, err)
+	}
 	seq, err := c.number(op)
 	if err != nil {
 		return dst, err
@@ -102,12 +111,13 @@ func (c *Context) wrap(op string, dst, msg, ad []byte, l gss.Level) ([]byte, err
 	s := scratches.Get().(*scratch)
 	defer s.end()
 	tok := appendHeader(slices.Grow(dst, c.info.Overhead+len(msg)), c.out, typ, seq)
-	s.begin(c.out, tok[len(dst):], ad, seq)
+	s.begin(c.out, tok[len(dst):], ad)
+	s.number(&k.iv, seq)
 	if typ == typeConfidential {
-		return c.out.aead.Seal(tok, s.nonce[:], msg, s.buf), nil
+		return k.aead.Seal(tok, s.nonce[:], msg, s.buf), nil
 	}
 	s.buf = append(s.buf, msg...)
-	return c.out.aead.Seal(append(tok, msg...), s.nonce[:], nil, s.buf), nil
+	return k.aead.Seal(append(tok, msg...), s.nonce[:], nil, s.buf), nil
 }
 
 // MIC is gss.Context's. On a context without Integ it is Unavailable.
@@ -121,6 +131,11 @@ func (c *Context) MIC(dst, msg []byte) ([]byte, error) {
 	if !c.info.Flags.Has(gss.Integ) {
 		return dst, c.fail(op, gss.Unavailable, nil)
 	}
+	m, err := c.macOf(c.out)
+	if err != nil {
+		return dst, c.fail(op, gss.Unavailable, err)
+	}
+	defer c.out.mic.put(m)
 	seq, err := c.number(op)
 	if err != nil {
 		return dst, err
@@ -128,14 +143,12 @@ func (c *Context) MIC(dst, msg []byte) ([]byte, error) {
 	s := scratches.Get().(*scratch)
 	defer s.end()
 	tok := appendHeader(slices.Grow(dst, headerLen(len(c.out.na))+c.macSize), c.out, typeMIC, seq)
-	s.begin(c.out, tok[len(dst):], nil, seq)
-	return c.out.appendMAC(tok, s.buf, msg), nil
+	s.begin(c.out, tok[len(dst):], nil)
+	return appendMAC(tok, m, s.buf, msg), nil
 }
 
 // appendMAC appends HMAC(MIC key, aad ‖ msg); dst may be aad[:0].
-func (h *half) appendMAC(dst, aad, msg []byte) []byte {
-	m := h.mic.get()
-	defer h.mic.put(m)
+func appendMAC(dst []byte, m hash.Hash, aad, msg []byte) []byte {
 	m.Write(aad)
 	m.Write(msg)
 	return m.Sum(dst)
@@ -166,18 +179,23 @@ func (c *Context) unwrap(op string, dst, tok, ad []byte) ([]byte, gss.Level, err
 	if err != nil {
 		return dst, 0, err
 	}
+	k, err := c.sealerOf(h)
+	if err != nil {
+		return dst, 0, c.fail(op, gss.Unavailable, err)
+	}
 
 	s := scratches.Get().(*scratch)
 	defer s.end()
-	s.begin(h, t.header, ad, t.seq)
+	s.begin(h, t.header, ad)
+	s.number(&k.iv, t.seq)
 	out, level := dst, gss.Confidential
 	if t.typ == typeConfidential {
-		out, err = h.aead.Open(dst, s.nonce[:], t.body, s.buf)
+		out, err = k.aead.Open(dst, s.nonce[:], t.body, s.buf)
 	} else {
 		level = gss.IntegrityOnly
 		msg, tag := t.body[:len(t.body)-tagLen], t.body[len(t.body)-tagLen:]
 		s.buf = append(s.buf, msg...)
-		if _, err = h.aead.Open(nil, s.nonce[:], tag, s.buf); err == nil {
+		if _, err = k.aead.Open(nil, s.nonce[:], tag, s.buf); err == nil {
 			out = append(dst, msg...)
 		}
 	}
@@ -209,10 +227,15 @@ func (c *Context) VerifyMIC(msg, mic []byte) error {
 	if err != nil {
 		return err
 	}
+	m, err := c.macOf(h)
+	if err != nil {
+		return c.fail(op, gss.Unavailable, err)
+	}
+	defer h.mic.put(m)
 	s := scratches.Get().(*scratch)
 	defer s.end()
-	s.begin(h, t.header, nil, t.seq)
-	s.buf = h.appendMAC(s.buf[:0], s.buf, msg)
+	s.begin(h, t.header, nil)
+	s.buf = appendMAC(s.buf[:0], m, s.buf, msg)
 	equal := subtle.ConstantTimeCompare(s.buf, t.body) == 1
 	clear(s.buf) // it may be the MIC of a forgery
 	if !equal {
@@ -244,11 +267,7 @@ func (c *Context) incoming(op string, na []byte) (*half, error) {
 	h := c.in
 	c.recv.Unlock()
 	if h == nil {
-		h, err := newHalf(c.params, false, string(na))
-		if err != nil {
-			return nil, c.fail(op, gss.Failure, err)
-		}
-		return h, nil
+		return newHalf(false, string(na)), nil
 	}
 	if h.na != string(na) {
 		return nil, c.fail(op, gss.BadMIC, nil)
