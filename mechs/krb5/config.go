@@ -44,6 +44,10 @@ type Config struct {
 	// Lifetime is how long tickets are asked for; 0: 24 hours.
 	Lifetime time.Duration
 
+	// RenewLifetime is for how long tickets are asked for that can be renewed; 0:
+	// for such as cannot be.
+	RenewLifetime time.Duration
+
 	// Forwardable asks for tickets that may be forwarded.
 	Forwardable bool
 }
@@ -102,6 +106,7 @@ func newConfig(p *profile) (*Config, error) {
 	d.boolean("forwardable", &c.Forwardable)
 	d.duration("clockskew", &c.Skew)
 	d.duration("ticket_lifetime", &c.Lifetime)
+	d.duration("renew_lifetime", &c.RenewLifetime)
 	if list, ok := d.p.get("permitted_enctypes"); ok {
 		c.EncTypes = parseEncTypes(list)
 	}

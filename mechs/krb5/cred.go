@@ -34,7 +34,7 @@ type shared struct {
 	principal ikrb5.Principal // no Components: accepts as any
 	initiates bool
 	accepts   bool
-	expiry    time.Time
+	expiry    time.Time // under mu
 	password  string
 	keys      *keytab    // nil without a keytab
 	cache     cacheStore // where new tickets are stored too; nil: nowhere
@@ -92,7 +92,11 @@ func (c *Credential) Name() gss.Name {
 }
 
 // Expiry returns when the last ticket of a credential cache ends; otherwise zero.
-func (c *Credential) Expiry() time.Time { return c.shared.expiry }
+func (c *Credential) Expiry() time.Time {
+	c.shared.mu.Lock()
+	defer c.shared.mu.Unlock()
+	return c.shared.expiry
+}
 
 // Close gives the handle up. It can be called twice.
 func (c *Credential) Close() error {

@@ -52,16 +52,12 @@ func (m *Mech) ticketFor(ctx context.Context, s *shared, server ikrb5.Principal,
 // needs that realm's TGT, which is a ticket for a service of the client's own:
 // realms that trust each other directly are one step apart, and no path is longer.
 func (m *Mech) exchangeFor(ctx context.Context, s *shared, server ikrb5.Principal) (*ticket, error) {
-	if t := s.get(server.String(), time.Now().Add(freshness)); t != nil {
-		return t, nil
-	}
 	home := s.principal.Realm
 	if server.Equal(tgtName(home, home)) {
-		t, err := m.asExchange(ctx, s)
-		if err == nil {
-			s.put(t)
-		}
-		return t, err
+		return m.homeTGT(ctx, s)
+	}
+	if t := s.get(server.String(), time.Now().Add(freshness)); t != nil {
+		return t, nil
 	}
 	tgt, err := m.exchangeFor(ctx, s, tgtName(server.Realm, home))
 	if err != nil {
@@ -89,6 +85,10 @@ func (m *Mech) asExchange(ctx context.Context, s *shared) (*ticket, error) {
 	body := m.requestBody(server)
 	if m.config.Forwardable {
 		body.Options |= ikrb5.KDCForwardable
+	}
+	if m.config.RenewLifetime > 0 {
+		body.Options |= ikrb5.KDCRenewable
+		body.RTime = time.Now().Add(m.config.RenewLifetime)
 	}
 	body.CName = s.principal.Name
 	if s.keys != nil {
@@ -315,7 +315,7 @@ func (m *Mech) openReply(r *tgsRequest, req *ikrb5.KDCReq, rep *ikrb5.KDCRep, ke
 	if !m.config.permits(part.Key.EType) {
 		return nil, errNoEncType
 	}
-	t := &ticket{server: got, raw: rep.RawTicket, start: part.StartTime, end: part.EndTime, renew: part.RenewTill, flags: part.Flags}
+	t := &ticket{server: got, raw: rep.RawTicket, auth: part.AuthTime, start: part.StartTime, end: part.EndTime, renew: part.RenewTill, flags: part.Flags}
 	if t.start.IsZero() {
 		t.start = part.AuthTime
 	}
