@@ -8,6 +8,7 @@ import (
 	"hash"
 	"sync"
 	"sync/atomic"
+	"weak"
 
 	"golang.org/x/crypto/chacha20poly1305"
 )
@@ -36,14 +37,14 @@ const (
 	naLen    = 16 // of a one-way context's acceptor nonce
 )
 
-// A half is one direction of a context. Its keys are made when they are first used:
-// many a context protects messages one way, or in one manner, or none, and an expanded
-// key takes more memory than all the rest.
+// A half is one direction of a context. Its keys are made when they are used, and are the
+// garbage collector's when nobody uses them: a context at rest is little more than its
+// master secret, and one that is used makes them once between two collections.
 type half struct {
 	dir    byte   // as it is authenticated: 0 from the initiator, 1 from the acceptor
 	na     string // in front of the sequence numbers: empty, or naLen octets
-	sealer atomic.Pointer[sealer]
-	mic    macs
+	sealer cached[sealer]
+	macs   cached[macs]
 }
 
 func newHalf(fromInitiator bool, na string) *half {
@@ -55,6 +56,23 @@ func newHalf(fromInitiator bool, na string) *half {
 }
 
 func (h *half) label() string { return [...]string{"i2a", "a2i"}[h.dir] }
+
+// A cached is a T as long as somebody uses it and until the next garbage collection.
+type cached[T any] struct {
+	p atomic.Pointer[weak.Pointer[T]]
+}
+
+func (c *cached[T]) get() *T {
+	if w := c.p.Load(); w != nil {
+		return w.Value()
+	}
+	return nil
+}
+
+func (c *cached[T]) set(x *T) {
+	w := weak.Make(x)
+	c.p.Store(&w)
+}
 
 // A sealer is what encrypts.
 type sealer struct {
@@ -68,12 +86,7 @@ type sealer struct {
 //
 // c.mu is held.
 func (c *Context) sealerOf(h *half) (*sealer, error) {
-	if s := h.sealer.Load(); s != nil {
-		return s, nil
-	}
-	c.derive.Lock()
-	defer c.derive.Unlock()
-	if s := h.sealer.Load(); s != nil {
+	if s := h.sealer.get(); s != nil {
 		return s, nil
 	}
 	traffic, err := hkdf.Expand(c.hash, c.ms[:], h.label()+h.na, keyLen+nonceLen)
@@ -86,7 +99,7 @@ func (c *Context) sealerOf(h *half) (*sealer, error) {
 		return nil, err
 	}
 	copy(s.iv[:], traffic[keyLen:])
-	h.sealer.Store(s)
+	h.sealer.set(s)
 	return s, nil
 }
 
@@ -94,7 +107,6 @@ func (c *Context) sealerOf(h *half) (*sealer, error) {
 // share one nor make one each time.
 type macs struct {
 	mu   sync.Mutex
-	key  []byte // nil until it is used
 	idle []hash.Hash
 }
 
@@ -104,24 +116,34 @@ const maxIdle = 8
 //
 //	MIC key = Expand(MS, "mic i2a" | "mic a2i", 32)
 //
-// c.mu is held until it is put back.
-func (c *Context) macOf(h *half) (hash.Hash, error) {
-	m := &h.mic
+// and where it is to be put back. c.mu is held.
+func (c *Context) macOf(h *half) (hash.Hash, *macs, error) {
+	m := h.macs.get()
+	if m == nil {
+		m = new(macs)
+		h.macs.set(m)
+	}
+	if x := m.take(); x != nil {
+		return x, m, nil
+	}
+	key, err := hkdf.Expand(c.hash, c.ms[:], "mic "+h.label(), keyLen)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer clear(key)
+	return hmac.New(c.hash, key), m, nil
+}
+
+func (m *macs) take() hash.Hash {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if n := len(m.idle) - 1; n >= 0 {
-		h := m.idle[n]
-		m.idle = m.idle[:n]
-		return h, nil
+	n := len(m.idle) - 1
+	if n < 0 {
+		return nil
 	}
-	if m.key == nil {
-		key, err := hkdf.Expand(c.hash, c.ms[:], "mic "+h.label(), keyLen)
-		if err != nil {
-			return nil, err
-		}
-		m.key = key
-	}
-	return hmac.New(c.hash, m.key), nil
+	h := m.idle[n]
+	m.idle = m.idle[:n]
+	return h
 }
 
 func (m *macs) put(h hash.Hash) {
@@ -131,17 +153,4 @@ func (m *macs) put(h hash.Hash) {
 	if len(m.idle) < maxIdle {
 		m.idle = append(m.idle, h)
 	}
-}
-
-// erase forgets the keys. Nobody uses them afterwards.
-func (h *half) erase() {
-	if s := h.sealer.Swap(nil); s != nil {
-		clear(s.iv[:])
-	}
-	m := &h.mic
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	clear(m.key)
-	clear(m.idle[:cap(m.idle)])
-	m.idle = nil
 }

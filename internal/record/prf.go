@@ -9,14 +9,7 @@ import (
 )
 
 // fullKey returns the FULL key, Expand(MS, "prf", 32). c.mu is held.
-func (c *Context) fullKey() (_ []byte, err error) {
-	c.derive.Lock()
-	defer c.derive.Unlock()
-	if c.full == nil {
-		c.full, err = hkdf.Expand(c.hash, c.ms[:], "prf", keyLen)
-	}
-	return c.full, err
-}
+func (c *Context) fullKey() ([]byte, error) { return hkdf.Expand(c.hash, c.ms[:], "prf", keyLen) }
 
 // PRF is gss.Context's: prf+(key, in) = HMAC(key, u32 0 ‖ in) ‖ HMAC(key, u32 1 ‖ in) ‖ …,
 // cut to n octets; the construction of RFC 7802 §2 over HMAC.
@@ -34,6 +27,7 @@ func (c *Context) PRF(which gss.PRFKey, in []byte, n int) ([]byte, error) {
 		if key, err = c.fullKey(); err != nil {
 			return nil, c.fail(op, gss.Unavailable, err)
 		}
+		defer clear(key)
 	case gss.PRFPartial:
 		key = c.partial
 	}

@@ -71,8 +71,7 @@ var (
 //
 // Calls run in parallel: they share an atomic counter when they send, and a lock
 // around the replay window, after the cryptography, when they receive. Close
-// overwrites the keys that are slices here and drops the ciphers; what the
-// standard library expanded inside them is left to the garbage collector.
+// overwrites the master secret; what was expanded of it is left to the garbage collector.
 type Context struct {
 	info gss.Info
 	now  func() time.Time
@@ -82,9 +81,6 @@ type Context struct {
 	ms      [keyLen]byte // master secret
 	partial []byte
 	out     *half
-
-	derive sync.Mutex // of a half's sealer, and full
-	full   []byte     // nil until it is used
 
 	hash    func() hash.Hash
 	aead    AEAD
@@ -147,11 +143,9 @@ func (c *Context) deriveAll() error {
 	if err != nil {
 		return err
 	}
-	m, err := c.macOf(c.out)
-	if err != nil {
+	if _, _, err = c.macOf(c.out); err != nil {
 		return err
 	}
-	c.out.mic.put(m)
 	_, err = c.fullKey()
 	return err
 }
@@ -200,13 +194,7 @@ func (c *Context) Close() error {
 		return nil
 	}
 	c.closed = true
-	for _, h := range []*half{c.out, c.in} {
-		if h != nil {
-			h.erase()
-		}
-	}
 	clear(c.ms[:])
-	clear(c.full)
 	clear(c.partial)
 	c.out, c.in = nil, nil
 	return nil

@@ -2,6 +2,7 @@ package record
 
 import (
 	"bytes"
+	"crypto/fips140"
 	"crypto/sha256"
 	"crypto/sha512"
 	"errors"
@@ -328,26 +329,7 @@ func everyCall(t *testing.T, c *Context, want gss.Major) {
 
 func TestClose(t *testing.T) {
 	i, _ := pair(t, func(p *Params) { p.PartialKey = []byte("partial") })
-	var keys [][]byte
-	for _, h := range []*half{i.out, i.in} {
-		s, err := i.sealerOf(h)
-		m, err2 := i.macOf(h)
-		if err != nil || err2 != nil {
-			t.Fatal(err, err2)
-		}
-		h.mic.put(m)
-		keys = append(keys, s.iv[:], h.mic.key)
-	}
-	full, err := i.fullKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys = append(keys, full, i.partial, i.ms[:])
-	for n, k := range keys {
-		if bytes.Equal(k, make([]byte, len(k))) {
-			t.Errorf("key %d is zero before", n)
-		}
-	}
+	keys := [][]byte{i.ms[:], i.partial}
 	for range 2 {
 		if err := i.Close(); err != nil {
 			t.Fatal(err)
@@ -548,7 +530,7 @@ func TestFirstUse(t *testing.T) {
 			}
 			p.Info.Flags &^= gss.Sequence
 		})
-		if i.out.sealer.Load() != nil || i.out.mic.key != nil || i.full != nil {
+		if !fips140.Enabled() && (i.out.sealer.get() != nil || i.out.macs.get() != nil) {
 			t.Error(name, "keys are made too early")
 		}
 		var wg sync.WaitGroup

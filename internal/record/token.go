@@ -131,11 +131,11 @@ func (c *Context) MIC(dst, msg []byte) ([]byte, error) {
 	if !c.info.Flags.Has(gss.Integ) {
 		return dst, c.fail(op, gss.Unavailable, nil)
 	}
-	m, err := c.macOf(c.out)
+	m, ms, err := c.macOf(c.out)
 	if err != nil {
 		return dst, c.fail(op, gss.Unavailable, err)
 	}
-	defer c.out.mic.put(m)
+	defer ms.put(m)
 	seq, err := c.number(op)
 	if err != nil {
 		return dst, err
@@ -227,11 +227,11 @@ func (c *Context) VerifyMIC(msg, mic []byte) error {
 	if err != nil {
 		return err
 	}
-	m, err := c.macOf(h)
+	m, ms, err := c.macOf(h)
 	if err != nil {
 		return c.fail(op, gss.Unavailable, err)
 	}
-	defer h.mic.put(m)
+	defer ms.put(m)
 	s := scratches.Get().(*scratch)
 	defer s.end()
 	s.begin(h, t.header, nil)
