@@ -4,7 +4,8 @@
 //	ms, err := mechs.System()
 //
 // It is the only package of the module that reads the environment. A program
-// with wishes makes a mechglue.Mechanisms itself: krb5.New, pkix.New.
+// with wishes makes a mechglue.Mechanisms itself: krb5.New, pkix.New; or adds
+// tickets to these: WithTickets.
 package mechs
 
 import (
