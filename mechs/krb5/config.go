@@ -50,6 +50,20 @@ type Config struct {
 
 	// Forwardable asks for tickets that may be forwarded.
 	Forwardable bool
+
+	// CAPaths gives the realms between a client's and a server's, in order, by the
+	// one and then the other; none, or ".": they trust each other directly.
+	CAPaths map[string]map[string][]string
+
+	// CacheName, Keytab, ClientKeytab and KCMSocket are what the configuration calls
+	// default_ccache_name, default_keytab_name, default_client_keytab_name and
+	// kcm_socket, as they stand there. This package does not look at them: package
+	// mechs does.
+	CacheName, Keytab, ClientKeytab, KCMSocket string
+
+	apps        *profile          // [appdefaults]; nil: none
+	authToLocal []string          // of the default realm
+	localNames  map[string]string // of the default realm
 }
 
 const (
@@ -64,9 +78,11 @@ var defaultEncTypes = []ikrb5.EType{ikrb5.AES256SHA2, ikrb5.AES256SHA1, ikrb5.AE
 // an error; LoadConfig obeys it. Error: ErrConfig.
 //
 // What it reads: of [libdefaults] default_realm, dns_lookup_kdc, clockskew,
-// ticket_lifetime, forwardable, permitted_enctypes; of [realms] kdc; and
-// [domain_realm]. The enctypes of permitted_enctypes alone count, as the
-// default_tkt_enctypes of old configurations mostly name what was broken since.
+// ticket_lifetime, renew_lifetime, forwardable, permitted_enctypes, kcm_socket and
+// the names of default credentials; of [realms] kdc, and the default realm's
+// auth_to_local and auth_to_local_names; [domain_realm]; [capaths]; [appdefaults].
+// The enctypes of permitted_enctypes alone count, as the default_tkt_enctypes of old
+// configurations mostly name what was broken since.
 func ParseConfig(text string) (*Config, error) {
 	r := profileReader{local: true}
 	if err := r.parse("krb5.conf", text, 0); err != nil {
@@ -79,7 +95,8 @@ func ParseConfig(text string) (*Config, error) {
 // precedence. Files that do not exist are passed over, unless none does. Error:
 // ErrConfig.
 func LoadConfig(paths ...string) (*Config, error) {
-	var r profileReader
+	var all profile
+	var r profileReader // whose bounds are for all of them together
 	found := false
 	err := fmt.Errorf("%w: no file", ErrConfig)
 	for _, path := range paths {
@@ -87,15 +104,17 @@ func LoadConfig(paths ...string) (*Config, error) {
 			err = fmt.Errorf("%w: %w", ErrConfig, stat)
 			continue
 		}
+		r.root = profile{}
 		if err := r.load(path, 0); err != nil {
 			return nil, err
 		}
+		all.merge(&r.root)
 		found = true
 	}
 	if !found {
 		return nil, err
 	}
-	return newConfig(&r.root)
+	return newConfig(&all)
 }
 
 func newConfig(p *profile) (*Config, error) {
@@ -113,6 +132,11 @@ func newConfig(p *profile) (*Config, error) {
 	if d.err != nil {
 		return nil, d.err
 	}
+	for name, out := range map[string]*string{
+		"default_ccache_name": &c.CacheName, "default_keytab_name": &c.Keytab, "default_client_keytab_name": &c.ClientKeytab, "kcm_socket": &c.KCMSocket,
+	} {
+		*out, _ = d.p.get(name)
+	}
 	for _, r := range p.section("realms").relations {
 		if r.sub != nil {
 			c.KDCs[r.name] = append(c.KDCs[r.name], r.sub.all("kdc")...)
@@ -124,7 +148,67 @@ func newConfig(p *profile) (*Config, error) {
 			c.Domains[host] = r.value
 		}
 	}
+	c.capaths(p.section("capaths"))
+	if apps := p.section("appdefaults"); len(apps.relations) > 0 {
+		c.apps = apps
+	}
+	if c.DefaultRealm != "" {
+		c.local(p.section("realms").section(c.DefaultRealm))
+	}
 	return c, nil
+}
+
+func (c *Config) capaths(p *profile) {
+	for _, client := range p.relations {
+		if client.sub == nil {
+			continue
+		}
+		if c.CAPaths == nil {
+			c.CAPaths = make(map[string]map[string][]string)
+		}
+		paths := make(map[string][]string)
+		for _, server := range client.sub.relations {
+			if server.sub == nil {
+				paths[server.name] = append(paths[server.name], server.value)
+			}
+		}
+		c.CAPaths[client.name] = paths
+	}
+}
+
+func (c *Config) local(realm *profile) {
+	c.authToLocal = realm.all("auth_to_local")
+	for _, r := range realm.section("auth_to_local_names").relations {
+		if c.localNames == nil {
+			c.localNames = make(map[string]string)
+		}
+		if _, ok := c.localNames[r.name]; !ok && r.sub == nil {
+			c.localNames[r.name] = r.value
+		}
+	}
+}
+
+// AppDefault returns a setting of an application in [appdefaults], as MIT's
+// krb5_appdefault_string finds it: the one for that application and realm, for the
+// application, for the realm, or for all.
+func (c *Config) AppDefault(app, realm, name string) (string, bool) {
+	if c.apps == nil {
+		return "", false
+	}
+	for _, path := range [][]string{{app, realm}, {app}, {realm}, nil} {
+		p := c.apps
+		for _, section := range path {
+			if p = p.find(section); p == nil {
+				break
+			}
+		}
+		if p != nil {
+			if v, ok := p.get(name); ok {
+				return v, true
+			}
+		}
+	}
+	return "", false
 }
 
 // settings reads typed values; its first error stays.
@@ -203,15 +287,17 @@ func parseDuration(v string) (time.Duration, bool) {
 }
 
 // parseEncTypes reads a list of names, apart by spaces or commas; "-" in front of
-// one takes it out. Names of what this package does not do are ignored. The
-// result is never nil: a list without a usable name permits nothing.
+// one takes it out, and one that is there already stays where it is. Names of what
+// this package does not do are ignored. The result is never nil: a list without a
+// usable name permits nothing.
 func parseEncTypes(list string) []int32 {
 	out := []int32{}
 	for _, name := range strings.FieldsFunc(strings.ToLower(list), func(r rune) bool { return r == ' ' || r == ',' || r == '\t' }) {
 		remove := name[0] == '-'
 		for _, e := range namedEncTypes(strings.TrimLeft(name, "+-")) {
-			out = slices.DeleteFunc(out, func(x int32) bool { return x == int32(e) })
-			if !remove {
+			if remove {
+				out = slices.DeleteFunc(out, func(x int32) bool { return x == int32(e) })
+			} else if !slices.Contains(out, int32(e)) {
 				out = append(out, int32(e))
 			}
 		}

@@ -74,9 +74,14 @@ func TestParseConfig(t *testing.T) {
 		Skew:        2 * time.Minute,
 		Lifetime:    36 * time.Hour,
 		Forwardable: true,
+		CacheName:   "KEYRING:persistent:%{uid}",
+		localNames:  map[string]string{"alice": "al"},
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("%+v\nwant %+v", c, want)
+	}
+	if c, err := ParseConfig("\ufeff[libdefaults]\r\n default_realm = \"R\"\r\n"); err != nil || c.DefaultRealm != "R" {
+		t.Errorf("byte order mark, carriage returns: %+v, %v", c, err)
 	}
 	if c, err := ParseConfig(""); err != nil || !c.LookupKDC || len(c.encTypes()) != 4 || c.skew() != 5*time.Minute {
 		t.Errorf("empty: %+v, %v", c, err)
@@ -309,8 +314,7 @@ func TestRefusedAtOnce(t *testing.T) {
 		{"an acceptor's", target, &gss.InitOptions{Credentials: []gss.Credential{f.service}}, gss.NoCred},
 		{"no target", gss.Name{}, &gss.InitOptions{Credentials: []gss.Credential{cred}}, gss.BadName},
 		{"not a name of ours", gss.Name{Mech: oid.PKIX, Text: "x"}, &gss.InitOptions{Credentials: []gss.Credential{cred}}, gss.BadNameType},
-		{"delegation", target, &gss.InitOptions{Credentials: []gss.Credential{cred}, Require: gss.Deleg}, gss.Unavailable},
-		{"DCE style", target, &gss.InitOptions{Credentials: []gss.Credential{cred}, Require: gss.DCEStyle}, gss.Unavailable},
+		{"more errors", target, &gss.InitOptions{Credentials: []gss.Credential{cred}, Require: gss.ExtendedErr}, gss.Unavailable},
 		{"bound", target, &gss.InitOptions{Credentials: []gss.Credential{cred}, Require: gss.Bound}, gss.Unavailable},
 		{"anonymous", target, &gss.InitOptions{Credentials: []gss.Credential{cred}, Require: gss.Anon}, gss.Unavailable},
 	} {
@@ -342,3 +346,70 @@ func TestRefusedAtOnce(t *testing.T) {
 type foreign struct{ gss.Credential }
 
 func (foreign) Mech() oid.OID { return oid.PKIX }
+
+func TestConfigSections(t *testing.T) {
+	c, err := ParseConfig(`[libdefaults]
+ default_realm = R
+ renew_lifetime = 7d
+ kcm_socket = /run/kcm
+ default_keytab_name = FILE:/etc/k
+ default_client_keytab_name = FILE:/var/%{euid}
+[realms]
+ R = {
+  auth_to_local = RULE:[2:$1]
+  auth_to_local = DEFAULT
+  auth_to_local_names = {
+   alice/admin = root
+   mallory@OTHER = root
+  }
+ }
+ OTHER = {
+  auth_to_local = DEFAULT
+ }
+[capaths]
+ A = {
+  B = M
+  B = N
+  C = .
+ }
+[appdefaults]
+ forwardable = all
+ R = {
+  forwardable = realm
+  encrypt = realm
+ }
+ telnet = {
+  forwardable = app
+  R = {
+   forwardable = both
+  }
+ }
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.RenewLifetime != 7*24*time.Hour || c.KCMSocket != "/run/kcm" || c.Keytab != "FILE:/etc/k" || c.ClientKeytab != "FILE:/var/%{euid}" {
+		t.Errorf("%+v", c)
+	}
+	if want := map[string]map[string][]string{"A": {"B": {"M", "N"}, "C": {"."}}}; !reflect.DeepEqual(c.CAPaths, want) {
+		t.Errorf("%v, want %v", c.CAPaths, want)
+	}
+	want := &LocalPolicy{Users: map[string]string{"alice/admin@R": "root"}, Realms: []string{"R"}, Rules: []string{"RULE:[2:$1]", "DEFAULT"}}
+	if p := c.LocalPolicy(); !reflect.DeepEqual(p, want) {
+		t.Errorf("%+v, want %+v", p, want)
+	}
+	for _, tt := range [][4]string{
+		{"telnet", "R", "forwardable", "both"}, {"telnet", "S", "forwardable", "app"}, {"ftp", "R", "forwardable", "realm"}, {"ftp", "S", "forwardable", "all"},
+		{"telnet", "R", "encrypt", "realm"}, {"telnet", "S", "encrypt", ""}, {"ftp", "S", "encrypt", ""},
+	} {
+		if got, ok := c.AppDefault(tt[0], tt[1], tt[2]); got != tt[3] || ok != (tt[3] != "") {
+			t.Errorf("%v: %q, %v", tt, got, ok)
+		}
+	}
+	if _, ok := new(Config).AppDefault("x", "y", "z"); ok {
+		t.Error("a setting of nothing")
+	}
+	if p := new(Config).LocalPolicy(); len(p.Realms) != 0 || len(p.Users) != 0 || len(p.Rules) != 0 {
+		t.Errorf("%+v", p)
+	}
+}

@@ -27,8 +27,13 @@ const (
 //	  EXAMPLE.ORG = {
 //	    kdc = kdc1.example.org
 //	  }
+//
+// A "*" behind a section's title, a sub-section's name or its closing brace makes it
+// final: files that come later have no say in it. (MIT takes one behind the name of
+// a value off too, and it means nothing.)
 type profile struct {
 	relations []relation
+	final     bool
 }
 
 type relation struct {
@@ -37,16 +42,39 @@ type relation struct {
 	sub   *profile // nil: value
 }
 
+// merge puts what a later file says behind what p says already.
+func (p *profile) merge(later *profile) {
+	if p.final {
+		return
+	}
+	for _, r := range later.relations {
+		if r.sub == nil {
+			p.relations = append(p.relations, r)
+		} else {
+			p.section(r.name).merge(r.sub)
+		}
+	}
+	p.final = later.final
+}
+
 // section returns the sub-section of that name, made if need be.
 func (p *profile) section(name string) *profile {
+	if sub := p.find(name); sub != nil {
+		return sub
+	}
+	sub := new(profile)
+	p.relations = append(p.relations, relation{name: name, sub: sub})
+	return sub
+}
+
+// find returns the sub-section of that name; nil if there is none.
+func (p *profile) find(name string) *profile {
 	for i := range p.relations {
 		if r := &p.relations[i]; r.name == name && r.sub != nil {
 			return r.sub
 		}
 	}
-	sub := new(profile)
-	p.relations = append(p.relations, relation{name: name, sub: sub})
-	return sub
+	return nil
 }
 
 // get returns the first value of that name.
@@ -70,7 +98,7 @@ func (p *profile) all(name string) []string {
 	return v
 }
 
-// A profileReader reads files into one profile.
+// A profileReader reads a file, and those that it includes, into one profile.
 type profileReader struct {
 	root  profile
 	files int
@@ -84,11 +112,11 @@ func (r *profileReader) parse(name, text string, depth int) error {
 	if len(text) > maxConfigSize {
 		return fmt.Errorf("%w: %s: too large", ErrConfig, name)
 	}
-	var section *profile // nil before the first header
-	var open []*profile  // sub-sections that wait for their brace, outermost first
-	number := 0
+	var section *profile      // nil before the first header
+	var open []*profile       // sub-sections that wait for their brace, outermost first
+	number, brace := 0, false // brace: the last line ended where one is missing
 	fail := func(what string) error { return fmt.Errorf("%w: %s:%d: %s", ErrConfig, name, number, what) }
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(strings.TrimPrefix(text, "\ufeff")) {
 		number++
 		line = strings.TrimRight(line, "\r\n")
 		if !indented(line) && isDirective(line) {
@@ -105,28 +133,38 @@ func (r *profileReader) parse(name, text string, depth int) error {
 			return fail("too many lines")
 		}
 		switch {
+		case brace:
+			if line != "{" {
+				return fail("missing brace")
+			}
+			brace = false
 		case line[0] == '[':
 			title, after, ok := strings.Cut(line[1:], "]")
 			if !ok || title == "" || strings.Trim(after, " \t*") != "" || len(open) > 0 {
 				return fail("malformed section")
 			}
 			section = r.root.section(title)
+			section.final = section.final || strings.Contains(after, "*")
 		case line[0] == '}':
 			if strings.Trim(line[1:], " \t*") != "" || len(open) == 0 {
 				return fail("unexpected brace")
 			}
+			section.final = section.final || strings.Contains(line, "*")
 			section, open = open[len(open)-1], open[:len(open)-1]
 		default:
 			tag, value, ok := strings.Cut(line, "=")
-			tag, value = strings.TrimRight(strings.TrimRight(tag, " \t"), "*"), strings.TrimSpace(value)
+			starred := strings.TrimRight(tag, " \t")
+			tag, value = strings.TrimRight(starred, "*"), strings.TrimSpace(value)
 			if !ok || tag == "" || strings.ContainsAny(tag, " \t") || section == nil {
 				return fail("malformed relation")
 			}
-			if value == "{" {
+			if value == "{" || value == "" { // where it stands on a line of its own
 				if len(open) == maxNesting {
 					return fail("sections too deep")
 				}
 				open, section = append(open, section), section.section(tag)
+				section.final = section.final || tag != starred
+				brace = value == ""
 				continue
 			}
 			if value, ok = unquote(value); !ok {
@@ -144,15 +182,21 @@ func (r *profileReader) parse(name, text string, depth int) error {
 func indented(line string) bool { return line != "" && (line[0] == ' ' || line[0] == '\t') }
 
 func isDirective(line string) bool {
-	word, _, _ := strings.Cut(line, " ")
+	word, _ := cutWord(line)
 	return word == "include" || word == "includedir" || word == "module"
+}
+
+func cutWord(line string) (word, rest string) {
+	if i := strings.IndexAny(line, " \t"); i >= 0 {
+		return line[:i], strings.TrimSpace(line[i:])
+	}
+	return line, ""
 }
 
 // directive obeys include and includedir, as MIT does: of a folder, the files
 // whose names are letters, digits, dashes and underscores, or end in ".conf".
 func (r *profileReader) directive(name, line string, depth int) error {
-	word, arg, _ := strings.Cut(line, " ")
-	arg = strings.TrimSpace(arg)
+	word, arg := cutWord(line)
 	switch {
 	case r.local:
 		return fmt.Errorf("%w: %s: %s in a configuration that is not a file", ErrConfig, name, word)
