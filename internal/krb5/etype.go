@@ -50,13 +50,14 @@ type suite interface {
 	derivePRF(p *profile, key []byte) (*derived, error)
 
 	// seal encrypts msg, which begins with the confounder, in place and writes
-	// the truncated MAC into tag, which lies right behind it.
-	seal(d *derived, s *scratch, msg, tag []byte)
+	// the truncated MAC into tag, which lies right behind it. The MAC is of
+	// pieces, see covered.
+	seal(d *derived, s *scratch, msg, tag []byte, pieces []Piece)
 
 	// open decrypts ct and checks tag. It writes the plaintext without its
 	// confounder to out, of len(ct)-16 octets, and leaves zeros there if it
 	// returns false. out and ct may begin at the same octet.
-	open(d *derived, s *scratch, out, ct, tag []byte) bool
+	open(d *derived, s *scratch, out, ct, tag []byte, pieces []Piece) bool
 
 	// prf returns RFC 3961's pseudo-random of head and in together, which lies in s.
 	prf(d *derived, s *scratch, head, in []byte) []byte

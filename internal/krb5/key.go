@@ -151,6 +151,12 @@ func (k *Key) Encrypt(dst, plaintext []byte, usage uint32) ([]byte, error) {
 
 // EncryptParts is Encrypt of the concatenation of parts.
 func (k *Key) EncryptParts(dst []byte, usage uint32, parts ...[]byte) ([]byte, error) {
+	return k.EncryptAD(dst, usage, nil, parts...)
+}
+
+// EncryptAD is EncryptParts whose MAC is of ad too, which goes between the confounder
+// and the message: a SignOnly Piece of SealPieces.
+func (k *Key) EncryptAD(dst []byte, usage uint32, ad []byte, parts ...[]byte) ([]byte, error) {
 	n := blockSize
 	for _, p := range parts {
 		n += len(p)
@@ -169,7 +175,7 @@ func (k *Key) EncryptParts(dst []byte, usage uint32, parts ...[]byte) ([]byte, e
 	}
 	out = out[:len(dst)+n+k.p.macLen]
 	s := k.p.suite.scratch()
-	k.p.suite.seal(d, s, msg, out[len(dst)+n:])
+	k.p.suite.seal(d, s, msg, out[len(dst)+n:], s.withAD(ad, msg[blockSize:]))
 	k.p.suite.release(s)
 	return out, nil
 }
@@ -185,6 +191,11 @@ func (k *Key) Decrypt(dst, ciphertext []byte, usage uint32) ([]byte, error) {
 // that is not empty, they are put together behind dst, so that it allocates unless
 // dst has room for all of them.
 func (k *Key) DecryptParts(dst []byte, usage uint32, parts ...[]byte) ([]byte, error) {
+	return k.DecryptAD(dst, usage, nil, parts...)
+}
+
+// DecryptAD is DecryptParts of what EncryptAD made with the same ad.
+func (k *Key) DecryptAD(dst []byte, usage uint32, ad []byte, parts ...[]byte) ([]byte, error) {
 	var ct []byte
 	total, several := 0, false
 	for _, p := range parts {
@@ -215,7 +226,7 @@ func (k *Key) DecryptParts(dst []byte, usage uint32, parts ...[]byte) ([]byte, e
 	}
 	out = out[:len(dst)+n-blockSize]
 	s := k.p.suite.scratch()
-	ok := k.p.suite.open(d, s, out[len(dst):], ct[:n], ct[n:])
+	ok := k.p.suite.open(d, s, out[len(dst):], ct[:n], ct[n:], s.withAD(ad, ct[blockSize:n]))
 	k.p.suite.release(s)
 	if !ok {
 		return dst, ErrIntegrity

@@ -81,6 +81,9 @@ type scratch struct {
 	chunk      [blockSize + 4096]byte // ciphertext
 	counter    [4]byte
 	gather     [maxGather + 2*128]byte // short messages, and padding
+	pieces     [2]Piece
+	list       [][]byte // of covered
+	joined     []byte   // of join
 }
 
 // maxGather is how much of a message is put together, so as to be hashed in one go.
@@ -109,6 +112,29 @@ func (s *scratch) wipe() {
 	clear(s.sum[:])
 	clear(s.block[:])
 	clear(s.confounder[:])
+	clear(s.pieces[:])
+	clear(s.list)
+}
+
+// covered returns what a MAC is of: first, and msg. If there are pieces, msg from skip
+// on is theirs, of those that are not SignOnly; these then have a length only, and a
+// piece that is SignOnly comes in between.
+func (s *scratch) covered(first, msg []byte, skip int, pieces []Piece) [][]byte {
+	s.list = append(s.list[:0], first)
+	if pieces == nil {
+		s.list = append(s.list, msg)
+		return s.list
+	}
+	s.list = append(s.list, msg[:skip])
+	for _, p := range pieces {
+		if p.SignOnly {
+			s.list = append(s.list, p.Data)
+			continue
+		}
+		s.list = append(s.list, msg[skip:][:len(p.Data)])
+		skip += len(p.Data)
+	}
+	return s.list
 }
 
 // digest ends a hash, of which n octets, whole blocks, were hashed so far, with

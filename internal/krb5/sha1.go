@@ -92,15 +92,15 @@ func (a aesSHA1) derivePRF(_ *profile, key []byte) (*derived, error) {
 	return &derived{block: b}, err
 }
 
-func (aesSHA1) seal(d *derived, s *scratch, msg, tag []byte) {
-	copy(tag, s.mac(d.mac, msg))
+func (aesSHA1) seal(d *derived, s *scratch, msg, tag []byte, pieces []Piece) {
+	copy(tag, s.mac(d.mac, s.covered(nil, msg, blockSize, pieces)...))
 	ctsEncrypt(d.block, s, msg)
 }
 
-func (aesSHA1) open(d *derived, s *scratch, out, ct, tag []byte) bool {
+func (aesSHA1) open(d *derived, s *scratch, out, ct, tag []byte, pieces []Piece) bool {
 	// out may lie on ct, which then reaches tag's place at most.
 	ctsDecrypt(d.block, s, out, ct)
-	if subtle.ConstantTimeCompare(s.mac(d.mac, s.confounder[:], out)[:len(tag)], tag) != 1 {
+	if subtle.ConstantTimeCompare(s.mac(d.mac, s.covered(s.confounder[:], out, 0, pieces)...)[:len(tag)], tag) != 1 {
 		clear(out)
 		return false
 	}

@@ -78,13 +78,13 @@ func (a *aesSHA2) derivePRF(_ *profile, key []byte) (*derived, error) {
 // zeroIV is the initial cipher state, which the MAC covers.
 var zeroIV = make([]byte, blockSize)
 
-func (*aesSHA2) seal(d *derived, s *scratch, msg, tag []byte) {
+func (*aesSHA2) seal(d *derived, s *scratch, msg, tag []byte, pieces []Piece) {
 	ctsEncrypt(d.block, s, msg)
-	copy(tag, s.mac(d.mac, zeroIV, msg))
+	copy(tag, s.mac(d.mac, s.covered(zeroIV, msg, blockSize, pieces)...))
 }
 
-func (*aesSHA2) open(d *derived, s *scratch, out, ct, tag []byte) bool {
-	if subtle.ConstantTimeCompare(s.mac(d.mac, zeroIV, ct)[:len(tag)], tag) != 1 {
+func (*aesSHA2) open(d *derived, s *scratch, out, ct, tag []byte, pieces []Piece) bool {
+	if subtle.ConstantTimeCompare(s.mac(d.mac, s.covered(zeroIV, ct, blockSize, pieces)...)[:len(tag)], tag) != 1 {
 		clear(out)
 		return false
 	}

@@ -125,7 +125,7 @@ func encryptWith(t *testing.T, k *Key, confounder, plaintext []byte, usage uint3
 	out := append(append(make([]byte, 0, n+k.p.macLen), confounder...), plaintext...)[:n+k.p.macLen]
 	s := k.p.suite.scratch()
 	defer k.p.suite.release(s)
-	k.p.suite.seal(d, s, out[:n], out[n:])
+	k.p.suite.seal(d, s, out[:n], out[n:], nil)
 	return out
 }
 

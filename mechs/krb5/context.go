@@ -1,6 +1,7 @@
 package krb5
 
 import (
+	"bytes"
 	"crypto/subtle"
 	"encoding/binary"
 	"slices"
@@ -24,6 +25,32 @@ type contextParams struct {
 	recvSeq        uint64
 }
 
+// A Context is what every context of this mechanism is.
+type Context interface {
+	gss.Claimer
+	gss.AEADContext
+	gss.IOVContext
+	gss.Exporter
+
+	// SessionKey returns the key that protects messages, which the caller erases, and
+	// its encryption type (17 to 20, RFC 3961 §8): the acceptor's subkey, else the
+	// initiator's. It is what GSS_C_INQ_SSPI_SESSION_KEY of MIT krb5 and
+	// SECPKG_ATTR_SESSION_KEY of Windows are, for protocols that need it on the wire,
+	// such as SMB.
+	//
+	// It is dangerous: whoever gets it reads and forges everything on this context,
+	// and such protocols use one key for two purposes. What a protocol of today needs
+	// is PRF. Errors: NoContext, ContextExpired.
+	SessionKey() (etype int32, key []byte, err error)
+
+	// WrapSizeLimit returns the length of the longest message whose token of Wrap has
+	// at most limit octets (GSS_Wrap_size_limit, RFC 2743 §2.2.7); 0 if there is none.
+	// Errors: Unavailable, BadQOP, NoContext, ContextExpired.
+	WrapSizeLimit(l gss.Level, limit int) (int, error)
+}
+
+var _ Context = (*secContext)(nil)
+
 // A secContext protects messages, RFC 4121 §4.2. It holds no lock while it
 // encrypts or decrypts: its keys are safe for concurrent use, and erasing them
 // waits for those who use them.
@@ -41,13 +68,12 @@ type secContext struct {
 	sendSeq              atomic.Uint64
 	made                 time.Time
 	fresh                atomic.Int64 // nanoseconds after made: until then it has not expired
+	imported             bool
 
 	mu      sync.Mutex // guards what follows
 	recv    window.Window
 	claimed map[string]bool
 }
-
-var _ gss.Claimer = (*secContext)(nil)
 
 func newContext(p contextParams) *secContext {
 	c := &secContext{
@@ -67,7 +93,8 @@ func newContext(p contextParams) *secContext {
 		c.recvFlags |= flagAcceptorSubkey
 	}
 	c.info.Initiator = p.initiator
-	c.info.Overhead = 2*headerLen + p.key.Overhead()
+	c.info.Expiry = c.info.Expiry.Round(0).UTC() // so that it is the same after an import
+	c.info.Overhead = 2*headerLen + p.key.Overhead() + c.filler()
 	c.sendSeq.Store(p.sendSeq)
 	c.made = time.Now()
 	return c
@@ -117,9 +144,11 @@ func (c *secContext) received(flags byte) bool {
 // commit judges and records the sequence number of a token that is authentic.
 func (c *secContext) commit(op string, seq uint64) error {
 	c.mu.Lock()
-	err := c.recv.Commit(seq)
-	c.mu.Unlock()
-	if err != nil {
+	defer c.mu.Unlock()
+	if c.closed.Load() { // it may have been exported, and seq with it as not seen
+		return c.fail(op, gss.NoContext)
+	}
+	if err := c.recv.Commit(seq); err != nil {
 		return c.fail(op, gss.MajorOf(err))
 	}
 	return nil
@@ -127,7 +156,29 @@ func (c *secContext) commit(op string, seq uint64) error {
 
 // Wrap sends EC and RRC 0 in sealed tokens, as MIT krb5 does.
 func (c *secContext) Wrap(dst, msg []byte, l gss.Level) ([]byte, error) {
-	const op = "Wrap"
+	return c.wrap("Wrap", dst, msg, nil, l, 0)
+}
+
+// Unwrap takes sealed tokens also on a context without Conf: whoever can make one
+// may.
+func (c *secContext) Unwrap(dst, tok []byte) ([]byte, gss.Level, error) {
+	return c.unwrap("Unwrap", dst, tok, nil)
+}
+
+// WrapAEAD makes a token of Wrap whose MAC is of ad, too, in front of msg: what
+// gss_wrap_aead of MIT krb5 and of Windows does. Without ad it is Wrap's, but for DCE
+// style contexts.
+func (c *secContext) WrapAEAD(dst, msg, ad []byte, l gss.Level) ([]byte, error) {
+	return c.wrap("Wrap_AEAD", dst, msg, ad, l, c.filler())
+}
+
+// UnwrapAEAD checks a token of WrapAEAD. An ad other than the sender's is a BadMIC.
+func (c *secContext) UnwrapAEAD(dst, tok, ad []byte) ([]byte, gss.Level, error) {
+	return c.unwrap("Unwrap_AEAD", dst, tok, ad)
+}
+
+// wrap makes a token with filler octets behind a sealed message.
+func (c *secContext) wrap(op string, dst, msg, ad []byte, l gss.Level, filler int) ([]byte, error) {
 	if err := c.usable(op); err != nil {
 		return dst, err
 	}
@@ -138,7 +189,8 @@ func (c *secContext) Wrap(dst, msg []byte, l gss.Level) ([]byte, error) {
 		}
 		out := slices.Grow(dst, len(msg)+c.info.Overhead)
 		out = appendWrapHeader(out, c.sendFlags|flagSealed, c.sendSeq.Add(1)-1)
-		out, err := c.key.EncryptParts(out, c.sendSeal, msg, out[len(dst):])
+		binary.BigEndian.PutUint16(out[len(dst)+atEC:], uint16(filler))
+		out, err := c.key.EncryptAD(out, c.sendSeal, ad, msg, fillers[:filler], out[len(dst):])
 		if err != nil {
 			return dst, c.keyError(op)
 		}
@@ -148,7 +200,7 @@ func (c *secContext) Wrap(dst, msg []byte, l gss.Level) ([]byte, error) {
 		out = appendWrapHeader(out, c.sendFlags, c.sendSeq.Add(1)-1)
 		out = append(out, msg...)
 		header := out[len(dst):][:headerLen]
-		out, err := c.key.ChecksumParts(out, c.sendSeal, msg, header)
+		out, err := c.key.ChecksumParts(out, c.sendSeal, ad, msg, header)
 		if err != nil {
 			return dst, c.keyError(op)
 		}
@@ -158,10 +210,18 @@ func (c *secContext) Wrap(dst, msg []byte, l gss.Level) ([]byte, error) {
 	return dst, c.fail(op, gss.BadQOP)
 }
 
-// Unwrap takes sealed tokens also on a context without Conf: whoever can make one
-// may.
-func (c *secContext) Unwrap(dst, tok []byte) ([]byte, gss.Level, error) {
-	const op = "Unwrap"
+// filler returns the EC of what is sealed by WrapAEAD and WrapIOV: a block in DCE style,
+// where Windows wants one.
+func (c *secContext) filler() int {
+	if c.info.Flags.Has(gss.DCEStyle) {
+		return len(fillers)
+	}
+	return 0
+}
+
+var fillers = bytes.Repeat([]byte{0xff}, 16)
+
+func (c *secContext) unwrap(op string, dst, tok, ad []byte) ([]byte, gss.Level, error) {
 	if err := c.usable(op); err != nil {
 		return dst, 0, err
 	}
@@ -177,9 +237,9 @@ func (c *secContext) Unwrap(dst, tok []byte) ([]byte, gss.Level, error) {
 	level := gss.IntegrityOnly
 	if w.flags&flagSealed != 0 {
 		level = gss.Confidential
-		out, err = c.openSealed(op, dst, tok[:headerLen], &w)
+		out, err = c.openSealed(op, dst, tok[:headerLen], ad, &w)
 	} else {
-		out, err = c.openClear(op, dst, tok[:headerLen], &w)
+		out, err = c.openClear(op, dst, tok[:headerLen], ad, &w)
 	}
 	if err != nil {
 		return dst, 0, err
@@ -193,11 +253,11 @@ func (c *secContext) Unwrap(dst, tok []byte) ([]byte, gss.Level, error) {
 
 // openSealed appends the message of a sealed token to dst. The header within the
 // encryption has to be the one in clear, EC included, but for its RRC of 0.
-func (c *secContext) openSealed(op string, dst, header []byte, w *wrapToken) ([]byte, error) {
+func (c *secContext) openSealed(op string, dst, header, ad []byte, w *wrapToken) ([]byte, error) {
 	if len(w.head)+len(w.tail) < c.key.Overhead()+headerLen {
 		return dst, c.fail(op, gss.DefectiveToken)
 	}
-	out, err := c.key.DecryptParts(dst, c.recvSeal, w.head, w.tail)
+	out, err := c.key.DecryptAD(dst, c.recvSeal, ad, w.head, w.tail)
 	switch {
 	case err == ikrb5.ErrIntegrity:
 		return dst, c.fail(op, gss.BadMIC)
@@ -208,8 +268,7 @@ func (c *secContext) openSealed(op string, dst, header []byte, w *wrapToken) ([]
 	inner := out[end:]
 	n := end - w.ec
 	switch {
-	case subtle.ConstantTimeCompare(inner[:atRRC], header[:atRRC])&
-		subtle.ConstantTimeCompare(inner[8:], header[8:]) != 1 || inner[atRRC]|inner[atRRC+1] != 0:
+	case !sameHeader(inner, header):
 		err = c.fail(op, gss.BadMIC)
 	case n < len(dst):
 		err = c.fail(op, gss.DefectiveToken)
@@ -220,9 +279,15 @@ func (c *secContext) openSealed(op string, dst, header []byte, w *wrapToken) ([]
 	return dst, err
 }
 
+// sameHeader compares the header within the encryption with the one in clear.
+func sameHeader(inner, header []byte) bool {
+	return subtle.ConstantTimeCompare(inner[:atRRC], header[:atRRC])&subtle.ConstantTimeCompare(inner[8:headerLen], header[8:headerLen]) == 1 &&
+		inner[atRRC]|inner[atRRC+1] == 0
+}
+
 // openClear appends the message of a token that is not sealed to dst. Behind it
 // the checksum and the header that the checksum covers are put together.
-func (c *secContext) openClear(op string, dst, header []byte, w *wrapToken) ([]byte, error) {
+func (c *secContext) openClear(op string, dst, header, ad []byte, w *wrapToken) ([]byte, error) {
 	n := len(w.head) + len(w.tail) - c.sumLen
 	if n < 0 || w.ec != c.sumLen {
 		return dst, c.fail(op, gss.DefectiveToken)
@@ -231,7 +296,7 @@ func (c *secContext) openClear(op string, dst, header []byte, w *wrapToken) ([]b
 	out = append(append(append(out, w.head...), w.tail...), header...)
 	msg, sum, header := out[len(dst):][:n], out[len(dst)+n:][:c.sumLen], out[len(out)-headerLen:]
 	clear(header[atEC:8])
-	err := c.key.VerifyParts(sum, c.recvSeal, msg, header)
+	err := c.key.VerifyParts(sum, c.recvSeal, ad, msg, header)
 	switch {
 	case err == ikrb5.ErrIntegrity:
 		err = c.fail(op, gss.BadMIC)
@@ -306,11 +371,12 @@ func (c *secContext) PRF(key gss.PRFKey, in []byte, n int) ([]byte, error) {
 	return out, nil
 }
 
-// Claim is false after Close: there is nothing left to number.
+// Claim is false after Close: there is nothing left to number. It is false on an
+// imported context.
 func (c *secContext) Claim(label string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed.Load() || c.claimed[label] {
+	if c.imported || c.closed.Load() || c.claimed[label] {
 		return false
 	}
 	if c.claimed == nil {
