@@ -148,6 +148,7 @@ func (h *asking) keep(a *answered, psk []byte) {
 		return
 	}
 	e := *h.entry
+	e.tf |= h.bind.present // tfBound
 	e.ticket, e.psk, e.end = bytes.Clone(a.ticket), psk, a.end
 	e.uses, e.refusals = 0, 0
 	h.m.o.Cache.put(&e, h.entry.ticket)

@@ -704,6 +704,24 @@ func TestIntroducedBindings(t *testing.T) {
 		}
 		x.init.Bindings, x.accept.Bindings = nil, nil
 	}
+	// A bound ticket is not even tried without bindings: the grant is, which is used up.
+	x.refused("the bindings removed", x.come(c, nil))
+	// One that is not bound is tried with bindings, and bound from then on.
+	free := x.introduce("")
+	x.good(x.come(free, nil), kindGrant, "")
+	x.init.Bindings, x.accept.Bindings = a, a
+	for range 2 {
+		if _, ac := x.good(x.come(free, nil), kindTicket, ""); !ac.Info().Flags.Has(gss.Bound) {
+			t.Error("not bound")
+		}
+	}
+	x.init.Bindings, x.accept.Bindings = nil, nil
+	x.refused("the bindings removed, again", x.come(free, nil))
+	x.client.m.o.Cache.Clear()
+	x.init.Bindings, x.accept.Bindings = a, a
+	c = x.introduce("")
+	x.good(x.come(c, nil), kindGrant, "")
+	x.init.Bindings, x.accept.Bindings = nil, nil
 	// A bound ticket, without bindings.
 	e := x.client.take(t)
 	if e.tf&tfBound == 0 {

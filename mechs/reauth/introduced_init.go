@@ -144,11 +144,11 @@ func (h *presenting) start(_ context.Context, in []byte) ([]byte, gss.Context, e
 	}
 	c, now := h.cred, h.m.o.Time()
 	b := appendString(append([]byte("gss introduced cache 1"), c.id[:]...), string(c.target))
-	key := sha256.Sum256(append(appendString(b, string(c.who)), h.bind.present))
+	key := sha256.Sum256(appendString(b, string(c.who)))
 	r := &resume{kind: kindTicket, group: h.m.o.Group}
 	a := &authenticator{time: now, target: c.target}
 	e := h.m.o.Cache.take(key, now, func(e *entry) bool {
-		return e.local == c.local && e.peer == c.peer && h.o.Check(gss.Info{Flags: h.ask(e) | gss.ProtReady | gss.Bound}) == nil
+		return e.tf&tfBound <= h.bind.present && h.o.Check(gss.Info{Flags: h.ask(e) | gss.ProtReady | gss.Bound}) == nil
 	})
 	if e != nil {
 		r.cred = e.ticket
@@ -160,7 +160,7 @@ func (h *presenting) start(_ context.Context, in []byte) ([]byte, gss.Context, e
 		if err != nil {
 			return nil, nil, h.fail(gss.CredentialsExpired, err)
 		}
-		e = &entry{key: key, tf: tfIntroduced | tfShare | h.bind.present, flags: services, end: c.end, psk: psk, local: c.local, peer: c.peer}
+		e = &entry{key: key, tf: tfIntroduced | tfShare, flags: services, end: c.end, psk: psk, local: c.local, peer: c.peer}
 		r.kind, r.cred, a.initiator = kindGrant, sealed, c.who
 	}
 	h.next = h.answered
