@@ -18,7 +18,10 @@ func (r *Realm) as(req *krb5.KDCReq, now time.Time) (*reply, error) {
 	if !ok || body.Realm != r.o.Realm {
 		return nil, refuse(krb5.KDC_ERR_C_PRINCIPAL_UNKNOWN, "no such client")
 	}
-	server, session, err := r.target(body)
+	if client.refused != 0 {
+		return nil, refuse(client.refused, "refused by the test")
+	}
+	server, session, err := r.target(body, false)
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +41,7 @@ func (r *Realm) as(req *krb5.KDCReq, now time.Time) (*reply, error) {
 	}
 	t := &krb5.EncTicketPart{
 		Flags:  body.Options&flagOptions | krb5.TicketInitial | krb5.TicketPreAuthent | server.flags(),
-		CRealm: r.o.Realm, CName: body.CName, TransitedType: 1,
+		CRealm: r.o.Realm, CName: body.CName, TransitedType: krb5.TransitedX500,
 		AuthTime: now.Truncate(time.Second), CAddr: body.Addresses,
 	}
 	if err := r.setTimes(t, body, now, nil); err != nil {
@@ -48,7 +51,7 @@ func (r *Realm) as(req *krb5.KDCReq, now time.Time) (*reply, error) {
 		return nil, err
 	}
 	defer t.Key.Erase()
-	rep, err := r.issue(req, server, t, func(plaintext []byte) (krb5.EncryptedData, error) {
+	rep, err := r.issue(req, server, t, nil, func(plaintext []byte) (krb5.EncryptedData, error) {
 		enc, err := encrypt(key, plaintext, krb5.UsageASRep)
 		enc.KVNO, enc.HasKVNO = replyKey.kvno, true
 		return enc, err

@@ -20,12 +20,35 @@ func (r *Realm) answer(request []byte, udp bool) []byte {
 		r.o.Logf("%d octets that are no request", len(request))
 		return nil
 	}
-	now := r.o.Clock()
 	req, err := krb5.ParseKDCReq(request)
 	if err != nil {
 		r.o.Logf("%v", err)
-		return r.failure(now, &krb5.KDCReq{}, refuse(krb5.KRB_ERR_GENERIC, "malformed request"))
+		return r.failure(r.now(), &krb5.KDCReq{}, refuse(krb5.KRB_ERR_GENERIC, "malformed request"))
 	}
+	fault := r.intercept(req, udp)
+	if fault.Delay > 0 {
+		select {
+		case <-time.After(fault.Delay):
+		case <-r.server.ended:
+		}
+	}
+	switch {
+	case fault.Drop:
+		r.o.Logf("a request is dropped by the test")
+		return nil
+	case fault.Error != 0:
+		return r.failure(r.now(), req, refuse(krb5.ErrorCode(fault.Error), "by the test"))
+	}
+	out := r.exchange(req, udp)
+	if fault.Reply != nil {
+		out = fault.Reply(out)
+	}
+	return out
+}
+
+// exchange answers a request.
+func (r *Realm) exchange(req *krb5.KDCReq, udp bool) []byte {
+	now := r.now()
 	exchange, name, transport := r.as, "AS-REQ", "TCP"
 	if req.TGS {
 		exchange, name = r.tgs, "TGS-REQ"
@@ -48,7 +71,7 @@ func (r *Realm) answer(request []byte, udp bool) []byte {
 }
 
 func (r *Realm) tooLong() []byte {
-	return r.failure(r.o.Clock(), &krb5.KDCReq{}, refuse(krb5.KRB_ERR_FIELD_TOOLONG, "request too long"))
+	return r.failure(r.now(), &krb5.KDCReq{}, refuse(krb5.KRB_ERR_FIELD_TOOLONG, "request too long"))
 }
 
 // failure is the KRB-ERROR for err; whatever is not one itself is not for the client.
@@ -60,17 +83,12 @@ func (r *Realm) failure(now time.Time, req *krb5.KDCReq, err error) []byte {
 	e.STime, e.SUsec = now, now.Nanosecond()/1000
 	e.Realm, e.SName = r.o.Realm, req.Body.SName
 	if e.SName.Components == nil {
-		e.SName = r.tgsName()
+		e.SName = tgsName(r.o.Realm)
 	}
 	if e.CName = req.Body.CName; e.CName.Components != nil {
 		e.CRealm = req.Body.Realm
 	}
 	return e.Append(nil)
-}
-
-// tgsName is the name of the ticket-granting service.
-func (r *Realm) tgsName() krb5.PrincipalName {
-	return krb5.PrincipalName{Type: krb5.NTSrvInst, Components: []string{"krbtgt", r.o.Realm}}
 }
 
 // A reply is a KDC-REP, and what to say about it.
@@ -80,10 +98,23 @@ type reply struct {
 }
 
 // target returns the service that a request is for, and the etype of the session key.
-func (r *Realm) target(body *krb5.KDCReqBody) (principal, krb5.EType, error) {
+// Its name is the client's, whose name type may be another. In a referral, which only
+// the TGS exchange has, it is another service.
+func (r *Realm) target(body *krb5.KDCReqBody, tgs bool) (principal, krb5.EType, error) {
 	server, ok := r.lookup(body.SName)
-	if !ok || !server.service || body.Realm != r.o.Realm {
+	switch {
+	case ok && server.service:
+		server.name = body.SName
+	case tgs:
+		server, ok = r.referral(body)
+	default:
+		ok = false
+	}
+	if !ok || body.Realm != r.o.Realm {
 		return server, 0, refuse(krb5.KDC_ERR_S_PRINCIPAL_UNKNOWN, "no such service")
+	}
+	if server.refused != 0 {
+		return server, 0, refuse(server.refused, "refused by the test")
 	}
 	for _, e := range body.ETypes {
 		if slices.Contains(server.session, e) {
@@ -139,17 +170,17 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
-// issue encrypts t as a ticket for server and returns it with what the client is
-// told about it, encrypted by toClient.
-func (r *Realm) issue(req *krb5.KDCReq, server principal, t *krb5.EncTicketPart, toClient func(plaintext []byte) (krb5.EncryptedData, error)) (*reply, error) {
-	ticket, err := r.seal(server, req.Body.SName, t)
+// issue encrypts t as a ticket for server, with pac (nil: a new one), and returns it
+// with what the client is told about it, encrypted by toClient.
+func (r *Realm) issue(req *krb5.KDCReq, server principal, t *krb5.EncTicketPart, pac *krb5.PACBuilder, toClient func(plaintext []byte) (krb5.EncryptedData, error)) (*reply, error) {
+	ticket, err := r.seal(server, t, pac)
 	if err != nil {
 		return nil, err
 	}
 	told := krb5.EncKDCRepPart{
 		TGS: req.TGS, Key: t.Key, LastReq: []krb5.LastReq{{Type: 0, Value: t.StartTime}}, Nonce: req.Body.Nonce,
 		Flags: t.Flags, AuthTime: t.AuthTime, StartTime: t.StartTime, EndTime: t.EndTime, RenewTill: t.RenewTill,
-		SRealm: r.o.Realm, SName: req.Body.SName, CAddr: t.CAddr,
+		SRealm: r.o.Realm, SName: server.name, CAddr: t.CAddr,
 	}
 	plaintext := told.Append(nil)
 	defer clear(plaintext)
@@ -160,8 +191,11 @@ func (r *Realm) issue(req *krb5.KDCReq, server principal, t *krb5.EncTicketPart,
 	return &reply{krb5.KDCRep{TGS: req.TGS, CRealm: t.CRealm, CName: t.CName, Ticket: ticket, EncPart: enc}, t.Key.EType}, nil
 }
 
-// seal makes the ticket of t for server, named as the client named it.
-func (r *Realm) seal(server principal, name krb5.PrincipalName, t *krb5.EncTicketPart) (krb5.Ticket, error) {
+// seal makes the ticket of t for server, with pac; nil: a new one.
+func (r *Realm) seal(server principal, t *krb5.EncTicketPart, pac *krb5.PACBuilder) (krb5.Ticket, error) {
+	if err := r.addPAC(server, t, pac); err != nil {
+		return krb5.Ticket{}, err
+	}
 	longTerm := server.keys[0]
 	key, err := longTerm.get()
 	if err != nil {
@@ -171,7 +205,7 @@ func (r *Realm) seal(server principal, name krb5.PrincipalName, t *krb5.EncTicke
 	defer clear(plaintext)
 	enc, err := encrypt(key, plaintext, krb5.UsageTicket)
 	enc.KVNO, enc.HasKVNO = longTerm.kvno, true
-	return krb5.Ticket{Realm: r.o.Realm, SName: name, EncPart: enc}, err
+	return krb5.Ticket{Realm: r.o.Realm, SName: server.name, EncPart: enc}, err
 }
 
 func encrypt(key *krb5.Key, plaintext []byte, usage uint32) (krb5.EncryptedData, error) {

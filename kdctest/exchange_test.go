@@ -31,6 +31,8 @@ func name(components ...string) krb5.PrincipalName {
 	return krb5.PrincipalName{Type: krb5.NTPrincipal, Components: components}
 }
 
+func (f *fixture) tgsName() krb5.PrincipalName { return tgsName(f.o.Realm) }
+
 var allETypes = []krb5.EType{20, 19, 18, 17}
 
 func (f *fixture) key(e krb5.EType, principal ...string) *krb5.Key {
@@ -58,7 +60,7 @@ func (f *fixture) exchange(req []byte) (*krb5.KDCRep, error) {
 	if err != nil {
 		f.t.Fatalf("neither a reply nor an error: %x", out)
 	}
-	if e.Realm != f.o.Realm || !e.STime.Equal(f.now.Truncate(time.Second)) || e.SUsec != f.now.Nanosecond()/1000 {
+	if now := f.Realm.now(); e.Realm != f.o.Realm || !e.STime.Equal(now.Truncate(time.Second)) || e.SUsec != now.Nanosecond()/1000 {
 		f.t.Errorf("error from %s at %v %d", e.Realm, e.STime, e.SUsec)
 	}
 	return nil, e
@@ -107,7 +109,7 @@ func (f *fixture) as(change func(*asRequest)) (*krb5.KDCRep, *krb5.EncKDCRepPart
 // opened is what the service sees of a ticket.
 func (f *fixture) opened(rep *krb5.KDCRep) *krb5.EncTicketPart {
 	f.t.Helper()
-	t, err := f.open(&rep.Ticket)
+	t, _, _, err := f.open(&rep.Ticket)
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ func (r *Realm) keytab(principals []string) ([]byte, error) {
 	defer r.mu.RUnlock()
 	if len(principals) == 0 {
 		for id, p := range r.principals {
-			if p.service && !p.name.Equal(r.tgsName()) {
+			if p.service && !isTGS(p.name) {
 				principals = append(principals, id)
 			}
 		}
@@ -61,7 +61,7 @@ func (r *Realm) keytabEntry(name krb5.PrincipalName, kvno uint32, key *krb5.Key)
 	}
 	value := key.Bytes()
 	b = u32(b, uint32(name.Type))
-	b = u32(b, uint32(r.o.Clock().Unix()))
+	b = u32(b, uint32(r.now().Unix()))
 	b = append(b, byte(kvno))
 	b = u16(b, uint16(key.EType()))
 	b = append(u16(b, uint16(len(value))), value...)
@@ -77,7 +77,10 @@ func (r *Realm) WriteKeytab(path string, principals ...string) error {
 	return r.check(err)
 }
 
-// Krb5Conf returns a krb5.conf with which MIT's libraries and gokrb5 find the realm.
+// Krb5Conf returns a krb5.conf with which MIT's libraries and gokrb5 find the realm, and
+// those that have trust with it. The host "localhost" is of this one; hosts below a
+// realm's name in lower case are of that, so that "h.gss.test" is of GSS.TEST. [capaths]
+// has the paths between realms.
 // libdefaults are further lines of its section [libdefaults], such as
 // "forwardable = true"; "udp_preference_limit = 1" makes clients use TCP.
 func (r *Realm) Krb5Conf(libdefaults ...string) string {
@@ -100,15 +103,27 @@ func (r *Realm) Krb5Conf(libdefaults ...string) string {
 	for _, line := range libdefaults {
 		fmt.Fprintf(&b, " %s\n", line)
 	}
-	fmt.Fprintf(&b, `
+	b.WriteString(`
 [realms]
- %[1]s = {
-  kdc = %[2]s
- }
-
-[domain_realm]
- localhost = %[1]s
-`, r.o.Realm, r.Addr())
+`)
+	all := r.reachable()
+	for _, o := range all {
+		fmt.Fprintf(&b, " %s = {\n  kdc = %s\n }\n", o.o.Realm, o.Addr())
+	}
+	fmt.Fprintf(&b, "\n[domain_realm]\n localhost = %s\n", r.o.Realm)
+	for _, o := range all {
+		fmt.Fprintf(&b, " .%s = %s\n", lower(o.o.Realm), o.o.Realm)
+	}
+	b.WriteString("\n[capaths]\n")
+	for _, from := range all {
+		fmt.Fprintf(&b, " %s = {\n", from.o.Realm)
+		for _, to := range all {
+			for _, between := range from.path(to) {
+				fmt.Fprintf(&b, "  %s = %s\n", to.o.Realm, between)
+			}
+		}
+		b.WriteString(" }\n")
+	}
 	return b.String()
 }
 
@@ -145,18 +160,22 @@ func (r *Realm) WriteCCache(path, user string, services ...string) error {
 }
 
 func (r *Realm) ccache(user string, services []string) ([]byte, error) {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	_, client, err := r.find(user)
+	find := func(name string) (principal, error) {
+		r.mu.RLock()
+		defer r.mu.RUnlock()
+		_, p, err := r.find(name)
+		return p, err
+	}
+	client, err := find(user)
 	if err != nil {
 		return nil, err
 	}
-	now := r.o.Clock().Truncate(time.Second)
+	now := r.now().Truncate(time.Second)
 	// Version 4, then a header of one element: the KDC's clock is no seconds off.
 	b := []byte{5, 4, 0, 12, 0, 1, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0}
 	b = r.ccachePrincipal(b, client.name)
 	for i, name := range append([]string{"krbtgt/" + quoteRealm(r.o.Realm)}, services...) {
-		_, server, err := r.find(name)
+		server, err := find(name)
 		if err != nil {
 			return nil, err
 		}
@@ -165,7 +184,7 @@ func (r *Realm) ccache(user string, services []string) ([]byte, error) {
 		}
 		t := &krb5.EncTicketPart{
 			Flags:  krb5.TicketForwardable | krb5.TicketProxiable | krb5.TicketRenewable | krb5.TicketPreAuthent | server.flags(),
-			CRealm: r.o.Realm, CName: client.name, TransitedType: 1,
+			CRealm: r.o.Realm, CName: client.name, TransitedType: krb5.TransitedX500,
 			AuthTime: now, StartTime: now, EndTime: now.Add(r.o.Lifetime), RenewTill: now.Add(r.o.RenewLifetime),
 		}
 		if i == 0 {
@@ -174,7 +193,7 @@ func (r *Realm) ccache(user string, services []string) ([]byte, error) {
 		if t.Key, err = sessionKey(server.session[0]); err != nil {
 			return nil, err
 		}
-		ticket, err := r.seal(server, server.name, t)
+		ticket, err := r.seal(server, t, nil)
 		if err != nil {
 			return nil, err
 		}
@@ -214,4 +233,13 @@ func (r *Realm) ccacheEntry(b []byte, server krb5.PrincipalName, t *krb5.EncTick
 	der := ticket.Append(nil)
 	b = append(u32(b, uint32(len(der))), der...)
 	return u32(b, 0)
+}
+
+// lower is a realm as a domain.
+func lower(realm string) string { return strings.ToLower(realm) }
+
+// firstLabel is what is before the first dot.
+func firstLabel(realm string) string {
+	label, _, _ := strings.Cut(realm, ".")
+	return label
 }

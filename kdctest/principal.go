@@ -12,8 +12,13 @@ import (
 // replaced, never changed.
 type principal struct {
 	name         krb5.PrincipalName
-	service      bool         // tickets for it are issued
-	okAsDelegate bool         // flag of its tickets
+	service      bool     // tickets for it are issued
+	okAsDelegate bool     // flag of its tickets
+	impersonates bool     // its tickets in the name of users are forwardable
+	delegateTo   []string // services to which it may show those, without realm
+	refused      krb5.ErrorCode
+	logon        *krb5.LogonInfo // for PACs; nil: none
+	upn          string
 	session      []krb5.EType // of session keys for it
 	keys         []longTermKey
 }

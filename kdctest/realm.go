@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gsseal/gss/internal/krb5"
@@ -29,6 +30,14 @@ type Options struct {
 	// are told to come back over TCP for a larger one. Default 4096, as MIT's.
 	MaxUDPReply int
 
+	// PAC gives every ticket a PAC (MS-PAC), as MIT's KDC (from 1.20) and Windows' do.
+	// SetLogon says what is in it; the KDC then wants to see one in what it is shown.
+	PAC bool
+
+	// Transit, if not nil, says which realms may be between a client's realm and this
+	// one; nil: all that trust on the way.
+	Transit func(realm string) bool
+
 	// Logf, if not nil, gets one line about each request. It may be a test's Logf.
 	Logf func(format string, args ...any)
 }
@@ -40,8 +49,14 @@ type Realm struct {
 	tb     TB // nil unless made by New
 	server server
 
+	shift atomic.Int64 // of the clock, ns
+
 	mu         sync.RWMutex
 	principals map[string]principal // by their name without realm
+	trusts     map[string]incoming  // by their realm
+	trustedBy  []*Realm
+	fault      func(Request) Fault // nil: none
+	asked      [2]int              // AS and TGS requests
 }
 
 // TB is what New needs of a testing.TB.
@@ -94,7 +109,7 @@ func Start(o Options) (*Realm, error) {
 	if o.Logf == nil {
 		o.Logf = func(string, ...any) {}
 	}
-	r := &Realm{o: o, principals: map[string]principal{}}
+	r := &Realm{o: o, principals: map[string]principal{}, trusts: map[string]incoming{}}
 	var err error
 	if r.etypes, err = etypes(o.Enctypes, supportedETypes()); err != nil {
 		return nil, err
@@ -136,6 +151,16 @@ type ServiceOptions struct {
 	SessionEnctypes []int32
 
 	OKAsDelegate bool // tickets say that credentials may be delegated to it
+
+	// DelegateTo are the services, such as "HTTP/localhost", for which it may get
+	// tickets of users who came to it (S4U2Proxy, "constrained delegation"). They need
+	// not be there yet.
+	DelegateTo []string
+
+	// Impersonate lets it do so for users who never came, too: the tickets to itself
+	// that it gets in the name of others (S4U2Self, which every service may ask for) are
+	// forwardable ("protocol transition").
+	Impersonate bool
 }
 
 // AddService adds a service, such as "host/localhost", with random keys. It can be a
@@ -145,10 +170,17 @@ func (r *Realm) AddService(name string, o ...ServiceOptions) error {
 		return r.check(errors.New("kdctest: more than one ServiceOptions"))
 	}
 	so := append(o, ServiceOptions{})[0]
-	p := principal{service: true, okAsDelegate: so.OKAsDelegate}
+	p := principal{service: true, okAsDelegate: so.OKAsDelegate, impersonates: so.Impersonate}
 	keys, err := etypes(so.Enctypes, r.etypes)
 	if err == nil {
 		p.session, err = etypes(so.SessionEnctypes, keys)
+	}
+	for _, to := range so.DelegateTo {
+		var target krb5.Principal
+		if err == nil {
+			target, err = krb5.ParsePrincipal(to, r.o.Realm)
+		}
+		p.delegateTo = append(p.delegateTo, target.Name.String())
 	}
 	if err != nil {
 		return r.check(err)

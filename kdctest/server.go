@@ -30,6 +30,7 @@ type server struct {
 	udp   net.PacketConn
 	wg    sync.WaitGroup
 	slots chan struct{} // one for each connection
+	ended chan struct{} // closed by close
 
 	mu     sync.Mutex
 	conns  map[net.Conn]bool
@@ -37,7 +38,7 @@ type server struct {
 }
 
 func (s *server) start(h handler) error {
-	s.handler, s.conns, s.slots = h, map[net.Conn]bool{}, make(chan struct{}, maxConnections)
+	s.handler, s.conns, s.slots, s.ended = h, map[net.Conn]bool{}, make(chan struct{}, maxConnections), make(chan struct{})
 	var err error
 	for range 100 { // somebody else may have the UDP port of the same number
 		if s.tcp, err = net.Listen("tcp4", "127.0.0.1:0"); err != nil {
@@ -58,6 +59,7 @@ func (s *server) close() {
 	s.mu.Lock()
 	if !s.closed {
 		s.closed = true
+		close(s.ended)
 		s.tcp.Close()
 		s.udp.Close()
 		for c := range s.conns {

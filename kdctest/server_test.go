@@ -201,7 +201,7 @@ func TestConcurrent(t *testing.T) {
 			}
 			defer c.Close()
 			c.Write(frame((&krb5.KDCReq{Body: krb5.KDCReqBody{
-				CName: name(user), Realm: r.Realm(), SName: r.tgsName(), Till: time.Now().Add(time.Hour), ETypes: allETypes,
+				CName: name(user), Realm: r.Realm(), SName: tgsName(r.o.Realm), Till: time.Now().Add(time.Hour), ETypes: allETypes,
 			}}).Append(nil)))
 			reply, err := readFrame(c)
 			if err != nil {

@@ -148,7 +148,7 @@ func TestTGSRefused(t *testing.T) {
 		want   krb5.ErrorCode
 	}{
 		{"no ticket", func(r *tgsRequest) { r.after = func(q *krb5.KDCReq) { q.PAData = nil } }, krb5.KDC_ERR_PADATA_TYPE_NOSUPP},
-		{"in the name of another", func(r *tgsRequest) { r.req.PAData = []krb5.PAData{{Type: paForUser}} }, krb5.KDC_ERR_PADATA_TYPE_NOSUPP},
+		{"in the name of another, malformed", func(r *tgsRequest) { r.req.PAData = []krb5.PAData{{Type: krb5.PAForUser}} }, krb5.KRB_ERR_GENERIC},
 		{"malformed AP-REQ", func(r *tgsRequest) { r.after = func(q *krb5.KDCReq) { q.PAData[0].Value = []byte{1, 2, 3} } }, krb5.KRB_AP_ERR_MSG_TYPE},
 		{"AP options", func(r *tgsRequest) { r.ap.Options = krb5.APUseSessionKey }, krb5.KDC_ERR_BADOPTION},
 		{"service ticket", func(r *tgsRequest) { r.ap.RawTicket = svc.RawTicket }, krb5.KRB_AP_ERR_NOT_US},

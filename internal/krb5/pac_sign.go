@@ -30,6 +30,35 @@ func (p *PACBuilder) AddFrom(old *PAC, except func(typ uint32) bool) {
 	}
 }
 
+// Without is p without the buffers of these types.
+func (p *PACBuilder) Without(types ...uint32) *PACBuilder {
+	q := new(PACBuilder)
+	for i, typ := range p.types {
+		if !slices.Contains(types, typ) {
+			q.Add(typ, p.data[i])
+		}
+	}
+	return q
+}
+
+// WithoutPAC is list without the PACs in it.
+func WithoutPAC(list []AuthDataEntry) []AuthDataEntry {
+	var out []AuthDataEntry
+	for _, e := range list {
+		inner, err := ParseAuthData(e.Data)
+		if e.Type != ADIfRelevant || err != nil || !slices.ContainsFunc(inner, isPAC) {
+			out = append(out, e)
+			continue
+		}
+		if inner = slices.DeleteFunc(inner, isPAC); len(inner) > 0 {
+			out = append(out, AuthDataEntry{ADIfRelevant, AppendAuthData(nil, inner)})
+		}
+	}
+	return out
+}
+
+func isPAC(e AuthDataEntry) bool { return e.Type == ADWin2kPAC }
+
 // Sign returns the authorization data of t with the PAC in front, whose server checksum
 // is under server and whose others are under kdc. The checksums over the ticket and the
 // whole PAC are those of service tickets, which a KDC gets to see as evidence: a TGT has

@@ -246,6 +246,35 @@ func TestPACGokrb5(t *testing.T) {
 	}
 }
 
+func TestDelegationInfo(t *testing.T) {
+	for _, d := range []*DelegationInfo{
+		{Target: "host/back", Transited: []string{"HTTP/front@GSS.TEST", "x", "HTTP/Ü@GSS.TEST"}},
+		{Target: "odd"},
+	} {
+		b := d.Append(nil)
+		if got, err := ParseDelegationInfo(b); err != nil || !reflect.DeepEqual(got, d) {
+			t.Errorf("%+v, %v", got, err)
+		}
+		for n := range b {
+			if _, err := ParseDelegationInfo(b[:n]); !errors.Is(err, ErrMalformed) {
+				t.Errorf("%d of %d octets: %v", n, len(b), err)
+			}
+		}
+		var theirs pac.S4UDelegationInfo
+		if err := theirs.Unmarshal(b); err != nil || theirs.S4U2proxyTarget.String() != d.Target || len(theirs.S4UTransitedServices) != len(d.Transited) {
+			t.Fatalf("gokrb5 read %+v, %v", theirs, err)
+		}
+		for i, s := range theirs.S4UTransitedServices {
+			if s.String() != d.Transited[i] {
+				t.Errorf("gokrb5 read %q", s.String())
+			}
+		}
+	}
+	if _, err := ParseDelegationInfo((&DelegationInfo{Transited: make([]string, maxDelegations+1)}).Append(nil)); !errors.Is(err, ErrMalformed) {
+		t.Errorf("too many: %v", err)
+	}
+}
+
 // rawPAC is a PACTYPE of any header.
 func rawPAC(count uint32, rest ...byte) []byte {
 	return append(binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, count), 0), rest...)
@@ -494,10 +523,18 @@ func FuzzPAC(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(p.raw)
+	f.Add((&DelegationInfo{Target: "host/back", Transited: []string{"HTTP/front@GSS.TEST"}}).Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if l, err := ParseLogonInfo(b); err == nil {
 			if again, err := ParseLogonInfo(l.Append(nil)); err != nil || !reflect.DeepEqual(l, again) {
 				t.Fatalf("read %+v, then %+v, %v", l, again, err)
+			}
+		} else if !errors.Is(err, ErrMalformed) {
+			t.Fatal(err)
+		}
+		if d, err := ParseDelegationInfo(b); err == nil {
+			if again, err := ParseDelegationInfo(d.Append(nil)); err != nil || !reflect.DeepEqual(d, again) {
+				t.Fatalf("read %+v, then %+v, %v", d, again, err)
 			}
 		} else if !errors.Is(err, ErrMalformed) {
 			t.Fatal(err)
