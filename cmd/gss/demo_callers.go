@@ -36,8 +36,9 @@ type stand struct {
 	tally  tallyConfig
 }
 
-func newStand(folder string, linger time.Duration) (_ *stand, err error) {
-	s := &stand{ca: pkixtest.NewCA("demo"), tally: tallyConfig{Folder: folder, Linger: linger}}
+// newStand makes one for so many servers at a time.
+func newStand(folder string, servers int, linger time.Duration) (_ *stand, err error) {
+	s := &stand{ca: pkixtest.NewCA("demo"), tally: tallyConfig{Folder: folder, Shared: servers > 1, Linger: linger}}
 	if _, err := reauth.OpenRing(s.tally.ring()); err != nil { // not everywhere
 		return nil, err
 	}

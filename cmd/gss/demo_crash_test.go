@@ -60,19 +60,13 @@ type crashRun struct {
 
 func crash(t *testing.T, kind string, servers, kills int) {
 	start := time.Now()
-	s, err := newStand(t.TempDir(), time.Millisecond)
+	s, err := newStand(t.TempDir(), servers, time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer s.close()
 	r := &crashRun{t: t, s: s, stop: make(chan struct{}), totals: map[string]uint64{}, moved: make(chan struct{}, 1)}
-	defer func() {
-		for _, x := range r.servers {
-			if err := x.kill(); err != nil {
-				t.Error(err)
-			}
-		}
-	}()
+	defer r.killAll()
 	for range servers {
 		r.start()
 	}
@@ -144,6 +138,7 @@ func crash(t *testing.T, kind string, servers, kills int) {
 	if n, m := s.asked.Load()-asked, r.publicKeyOps()-ops; n != 0 || m != 0 {
 		t.Errorf("%d KDC exchanges, %d public-key operations", n, m)
 	}
+	r.killAll()
 	book, err := s.tally.read()
 	if err != nil {
 		t.Fatal(err)
@@ -197,6 +192,15 @@ func (r *crashRun) kill(early bool) {
 		}
 	}
 	r.start()
+}
+
+func (r *crashRun) killAll() {
+	for _, x := range r.servers {
+		if err := x.kill(); err != nil {
+			r.t.Error(err)
+		}
+	}
+	r.servers = nil
 }
 
 // call calls, and checks the answer.

@@ -56,8 +56,8 @@ func TestDemoReauth(t *testing.T) {
 			t.Errorf("%d: %+v", i, v)
 		}
 		switch {
-		case n == 0: // AS-REQ, again with pre-authentication, TGS-REQ
-			if v.Krb5 == nil || v.PKIX != nil || v.Krb5.Resumed || v.Krb5.RoundTrips != 1 || v.KDCExchanges != 3 || v.PublicKeyOps != 0 {
+		case n == 0: // AS-REQ, perhaps again with pre-authentication, TGS-REQ
+			if v.Krb5 == nil || v.PKIX != nil || v.Krb5.Resumed || v.Krb5.RoundTrips != 1 || v.KDCExchanges < 2 || v.PublicKeyOps != 0 {
 				t.Errorf("Kerberos: %+v %+v", v, v.Krb5)
 			}
 		case n == 1: // each side signs, verifies, agrees

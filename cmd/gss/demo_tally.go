@@ -49,6 +49,7 @@ type tallyConfig struct {
 	Chain  [][]byte      // certificates, DER, leaf first
 	Key    []byte        // PKCS #8
 	Root   []byte        // DER
+	Shared bool          // with another server, so that the file is nobody's for long
 	Linger time.Duration // between a commit and the answer: it is then that a crash hurts
 }
 
@@ -72,7 +73,7 @@ func serveTally(ctx context.Context, sh *shell) error {
 	if err != nil {
 		return err
 	}
-	store, err := boltstore.Open(c.totals(), boltstore.Options{Shared: true})
+	store, err := boltstore.Open(c.totals(), boltstore.Options{Shared: c.Shared})
 	if err != nil {
 		return err
 	}
@@ -233,12 +234,13 @@ func accountName(who []byte, account uint32) []byte {
 	return binary.BigEndian.AppendUint32(append([]byte(nil), who...), account)
 }
 
-// A tallyBook is what a file of totals says when nobody uses it any more.
+// A tallyBook is what a file of totals says.
 type tallyBook struct {
 	totals  map[string]uint64 // by accountName
 	effects int               // how many calls took one
 }
 
+// read reads it, when the servers are gone.
 func (c *tallyConfig) read() (*tallyBook, error) {
 	db, err := bolt.Open(c.totals(), 0o600, &bolt.Options{ReadOnly: true, Timeout: 5 * time.Second})
 	if err != nil {
