@@ -37,6 +37,7 @@ const (
 	NTExport      OID = "\x2b\x06\x01\x05\x06\x04"                 // 1.3.6.1.5.6.4: RFC 2743 §4.7
 	NTComposite   OID = "\x2b\x06\x01\x05\x06\x06"                 // 1.3.6.1.5.6.6: RFC 6680 §10
 	NTKrb5        OID = "\x2a\x86\x48\x86\xf7\x12\x01\x02\x02\x01" // 1.2.840.113554.1.2.2.1: RFC 1964 §2.1.1
+	NTEnterprise  OID = "\x2a\x86\x48\x86\xf7\x12\x01\x02\x02\x06" // 1.2.840.113554.1.2.2.6: MIT krb5, gssapi_krb5.h
 )
 
 // Mechanism attributes, RFC 5587 §3.2; 1.3.6.1.5.5.13 is GSS_C_MA.
@@ -119,6 +120,7 @@ var known = map[OID]Description{
 	NTExport:      {"GSS_C_NT_EXPORT_NAME", "an exported name", "RFC 2743 §4.7"},
 	NTComposite:   {"GSS_C_NT_COMPOSITE_EXPORT", "an exported name with attributes", "RFC 6680 §10"},
 	NTKrb5:        {"GSS_KRB5_NT_PRINCIPAL_NAME", "a Kerberos principal", "RFC 1964 §2.1.1"},
+	NTEnterprise:  {"GSS_KRB5_NT_ENTERPRISE_NAME", "an alias of a Kerberos principal, user@domain", "RFC 6806 §5"},
 
 	MAMechConcrete:  {"GSS_C_MA_MECH_CONCRETE", "neither a pseudo-mechanism nor a composite", "RFC 5587 §3.2"},
 	MAMechPseudo:    {"GSS_C_MA_MECH_PSEUDO", "a pseudo-mechanism", "RFC 5587 §3.2"},

@@ -90,6 +90,17 @@ func quoteComponent(b *strings.Builder, s string) {
 // type is NTSrvInst for krbtgt/REALM, NTWellknown for WELLKNOWN/x, otherwise
 // NTPrincipal; a caller who knows better sets it.
 func ParsePrincipal(s, defaultRealm string) (Principal, error) {
+	return parsePrincipal(s, defaultRealm, false)
+}
+
+// ParseEnterprise reads an enterprise name, RFC 6806 §5, as people type it:
+// "alice@example.org", or with a realm behind another '@'. Its one component, of
+// type NTEnterprise, has the first '@' and every '/'; '\\' quotes as ever.
+func ParseEnterprise(s, defaultRealm string) (Principal, error) {
+	return parsePrincipal(s, defaultRealm, true)
+}
+
+func parsePrincipal(s, defaultRealm string, enterprise bool) (Principal, error) {
 	if len(s) > 2*(maxComponents+1)*(maxString+1) {
 		return Principal{}, errors.New("krb5: principal name too long")
 	}
@@ -98,7 +109,8 @@ func ParsePrincipal(s, defaultRealm string) (Principal, error) {
 	}
 	var parts []string
 	var part []byte
-	at := -1 // number of components, once the realm has begun
+	at := -1             // number of components, once the realm has begun
+	inside := enterprise // the next '@' belongs to the component
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
 		case c == '\\':
@@ -118,6 +130,9 @@ func ParsePrincipal(s, defaultRealm string) (Principal, error) {
 			part = append(part, c)
 		case at >= 0 && (c == '/' || c == '@'):
 			return bad("unquoted separator in the realm")
+		case enterprise && c == '/', inside && c == '@':
+			inside = inside && c != '@'
+			part = append(part, c)
 		case c == '/' || c == '@':
 			parts, part = append(parts, string(part)), part[:0]
 			if c == '@' {
@@ -147,7 +162,9 @@ func ParsePrincipal(s, defaultRealm string) (Principal, error) {
 		}
 	}
 	p := Principal{PrincipalName{NTPrincipal, parts}, realm}
-	if len(parts) == 2 && parts[0] == "krbtgt" {
+	if enterprise {
+		p.Name.Type = NTEnterprise
+	} else if len(parts) == 2 && parts[0] == "krbtgt" {
 		p.Name.Type = NTSrvInst
 	} else if len(parts) >= 2 && parts[0] == "WELLKNOWN" {
 		p.Name.Type = NTWellknown

@@ -198,6 +198,13 @@ func TestCanonicalize(t *testing.T) {
 	long := strings.Repeat("x", 1<<16)
 	user := func(s string) gss.Name { return gss.Name{Type: oid.NTKrb5, Text: s} }
 	mn := func(s string) gss.Name { return gss.Name{Mech: oid.Krb5, Text: s} }
+	exported := func(n gss.Name) gss.Name {
+		b, err := n.Export()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return gss.Name{Type: oid.NTExport, Text: string(b)}
+	}
 	for _, tt := range []struct {
 		m     *Mech
 		n     gss.Name
@@ -207,7 +214,24 @@ func TestCanonicalize(t *testing.T) {
 		{m, gss.Service("host", "Files.Example.ORG"), "host/files.example.org@EXAMPLE.ORG", 0},
 		{m, gss.Service("HTTP", "www.example.net."), "HTTP/www.example.net@OTHER", 0},
 		{m, gss.Service("host", "elsewhere"), "host/elsewhere@EXAMPLE.ORG", 0},
-		{m, gss.Service("MSSQLSvc", "h.corp.test:1433"), "MSSQLSvc/h.corp.test:1433@EXAMPLE.ORG", 0},
+		{m, gss.Service("MSSQLSvc", "H.corp.test.:1433"), "MSSQLSvc/h.corp.test:1433@CORP", 0},
+		{m, gss.Name{Type: oid.NTEnterprise, Text: "alice@a.org"}, `alice\@a.org@EXAMPLE.ORG`, 0},
+		{m, gss.Name{Type: oid.NTEnterprise, Text: "alice@a.org@R"}, `alice\@a.org@R`, 0},
+		{m, gss.Name{Type: oid.NTEnterprise, Text: "a/b"}, `a\/b@EXAMPLE.ORG`, 0},
+		{bare, gss.Name{Type: oid.NTEnterprise, Text: "alice@a.org"}, "", gss.BadName},
+		{m, gss.Name{Type: oid.NTEnterprise, Text: "a@b\x00"}, "", gss.BadName},
+		{m, gss.Name{Type: oid.NTEnterprise, Text: "a@\xff"}, "", gss.BadName},
+		{m, gss.Name{Type: oid.NTEnterprise, Text: long + "@b"}, "", gss.BadName},
+		{m, gss.Name{Type: oid.NTEnterprise}, "", gss.BadName},
+		{bare, gss.Name{Type: oid.NTAnonymous}, "WELLKNOWN/ANONYMOUS@WELLKNOWN:ANONYMOUS", 0},
+		{bare, exported(mn(`a\/b\@c\n@R`)), `a\/b\@c\n@R`, 0},
+		{m, exported(gss.Name{Mech: oid.PKIX, Text: "a@b"}), "", gss.BadNameType},
+		{m, exported(mn("alice")), "", gss.BadName},
+		{m, exported(mn(`\alice@R`)), "", gss.BadName},
+		{m, exported(mn("a\x00@R")), "", gss.BadName},
+		{m, exported(mn(long + "@R")), "", gss.BadName},
+		{m, gss.Name{Type: oid.NTExport, Text: exported(mn("a@R")).Text + "x"}, "", gss.BadName},
+		{m, gss.Name{Type: oid.NTExport}, "", gss.BadName},
 		{m, gss.User("alice"), "alice@EXAMPLE.ORG", 0},
 		{m, gss.User("alice/admin@A/B"), "", gss.BadName},
 		{m, user(`a\/b\@c@R\/S`), `a\/b\@c@R\/S`, 0},
@@ -222,7 +246,6 @@ func TestCanonicalize(t *testing.T) {
 		{m, mn(""), "", gss.BadName},
 		{m, gss.Name{Mech: oid.PKIX, Text: "x"}, "", gss.BadNameType},
 		{m, gss.Name{Mech: oid.Krb5, Type: oid.NTUser, Text: "alice@R"}, "", gss.BadNameType},
-		{m, gss.Name{Type: oid.NTAnonymous}, "", gss.BadNameType},
 		{m, gss.Name{Type: oid.NTMachineUID, Text: "1000"}, "", gss.BadNameType},
 		{m, gss.Name{Text: "alice"}, "", gss.BadNameType},
 		{m, gss.Name{Type: oid.NTHostService, Text: "host"}, "", gss.BadName},
@@ -232,6 +255,8 @@ func TestCanonicalize(t *testing.T) {
 		{m, gss.Service("host", "h@evil"), "", gss.BadName},
 		{m, gss.Service("host", "h/evil"), "", gss.BadName},
 		{m, gss.Service("host/evil", "h"), "", gss.BadName},
+		{m, gss.Service("host", "h:80/evil"), "", gss.BadName},
+		{m, gss.Service("host", ":80"), "", gss.BadName},
 		{m, gss.Service("host", "h\x00.evil"), "", gss.BadName},
 		{m, gss.Service("host", "h\xff"), "", gss.BadName},
 		{m, gss.Service("host", long), "", gss.BadName},

@@ -2,6 +2,7 @@ package krb5
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -208,6 +209,57 @@ func TestNamesAsMIT(t *testing.T) {
 			t.Errorf("%q: %v; MIT refuses it", name, p)
 		case err == nil && !strings.HasSuffix(theirs, " "+p.String()):
 			t.Errorf("%q: %v; MIT has %q", name, p, theirs)
+		}
+	}
+}
+
+// The same of aliases.
+func TestEnterpriseNamesAsMIT(t *testing.T) {
+	mit := mitLib(t, buildMITLib(t), writeTest(t, "[libdefaults]\n default_realm = D\n"))
+	for _, name := range []string{
+		"a@b", "a@b@R", "a", "a@b.c@R.S", `a\@b@R`, `a\@b@c@R`, "a/b@c", "a/b@c@R", `a\/b@c`, `a\\b@c`, "@b", "a@b@R@S", `a@b\@R`, "é@b",
+		"krbtgt/R@R", "WELLKNOWN/ANONYMOUS@R",
+	} {
+		theirs, ok := mit("enterprise " + name)
+		p, err := ikrb5.ParseEnterprise(name, "D")
+		if ok != (err == nil) || ok && theirs != fmt.Sprintf("%d %s", p.Name.Type, p) {
+			t.Errorf("%q: %d %v, %v; MIT has %q, %v", name, p.Name.Type, p, err, theirs, ok)
+		}
+	}
+}
+
+// Services on hosts, where DNS is not to be asked.
+func TestServiceNamesAsMIT(t *testing.T) {
+	const conf = `[libdefaults]
+ default_realm = D
+ dns_canonicalize_hostname = false
+ rdns = false
+ qualify_shortname = ""
+[domain_realm]
+ .corp.test = CORP
+ h.other.test = OTHER
+`
+	mit := mitLib(t, buildMITLib(t), writeTest(t, conf))
+	c, err := ParseConfig(conf)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range [][2]string{
+		{"host", "H.Corp.Test"}, {"host", "h.corp.test."}, {"HTTP", "a.b.corp.test"}, {"host", "h.other.test"}, {"MSSQLSvc", "db.corp.test:1433"}, {"MSSQLSvc", "DB.corp.test:Inst"}, {"host", "h.other.test:"},
+		{"host", "::1"}, {"host", "elsewhere"}, {"host", "x.h.other.test"}, {"host", "corp.test"}, {"host", "été.corp.test"},
+	} {
+		theirs, ok := mit("service " + tt[0] + " " + tt[1])
+		p, err := c.principal(gss.Service(tt[0], tt[1]), "")
+		if !ok || err != nil {
+			t.Errorf("%v: %v; MIT has %q", tt, err, theirs)
+			continue
+		}
+		ours := p.String()
+		if strings.HasSuffix(theirs, "@") { // MIT asks the KDC for the realm, and takes its own without an answer
+			ours = strings.TrimSuffix(ours, "D")
+		}
+		if ours != theirs {
+			t.Errorf("%v: %s, MIT has %s", tt, ours, theirs)
 		}
 	}
 }

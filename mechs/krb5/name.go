@@ -15,9 +15,13 @@ import (
 //	gss.Service("host", "Files.Example.Org")        host/files.example.org in the host's realm
 //	gss.User("alice"), gss.User("alice@OTHER.ORG")  a principal, the default realm if none is given
 //	gss.Name{Type: oid.NTKrb5, Text: "alice@A.ORG"} the same
+//	gss.Name{Type: oid.NTEnterprise, Text: "alice@a.org"}  the principal alice\@a.org, likewise
+//	gss.Name{Type: oid.NTAnonymous}                 WELLKNOWN/ANONYMOUS@WELLKNOWN:ANONYMOUS
+//	gss.Name{Type: oid.NTExport, Text: exported}    what Name.Export wrote of a mechanism name
 //
-// A host's name is put in lower case and is otherwise taken as it is: DNS is not
-// asked, as its answers would choose whom to trust.
+// A host's name is put in lower case, loses a dot at its end, and is otherwise taken
+// as it is, with a port behind it too: DNS is not asked (what MIT does with
+// dns_canonicalize_hostname = false), as its answers would choose whom to trust.
 
 func mechName(p ikrb5.Principal) gss.Name {
 	return gss.Name{Mech: oid.Krb5, Text: p.String()}
@@ -67,6 +71,20 @@ func (c *Config) principal(n gss.Name, fallback string) (ikrb5.Principal, error)
 			return p, nameError(gss.BadName, err)
 		}
 		return p, nil
+	case n.Type == oid.NTEnterprise:
+		p, err := ikrb5.ParseEnterprise(n.Text, realm)
+		if err != nil {
+			return p, nameError(gss.BadName, err)
+		}
+		return p, nil
+	case n.Type == oid.NTAnonymous: // whatever its text is
+		return anonymous, nil
+	case n.Type == oid.NTExport:
+		mn, err := gss.ParseName([]byte(n.Text))
+		if err != nil {
+			return ikrb5.Principal{}, err
+		}
+		return c.principal(mn, fallback)
 	}
 	return ikrb5.Principal{}, nameError(gss.BadNameType, nil)
 }
@@ -75,18 +93,29 @@ func (c *Config) principal(n gss.Name, fallback string) (ikrb5.Principal, error)
 // this package does not ask what this host is called.
 func (c *Config) service(text, realm string) (ikrb5.Principal, error) {
 	service, host, ok := strings.Cut(text, "@")
+	host, port := cutPort(host)
 	host = strings.TrimSuffix(asciiLower(host), ".")
-	if !ok || service == "" || host == "" || strings.ContainsAny(service, "/\\") || strings.ContainsAny(host, "@/\\ \t\n") {
+	if !ok || service == "" || host == "" || strings.ContainsAny(service, "/\\") || strings.ContainsAny(host+port, "@/\\ \t\n") {
 		return ikrb5.Principal{}, nameError(gss.BadName, fmt.Errorf("not service@host: %.100q", text))
 	}
 	if r := c.realmOf(host); r != "" {
 		realm = r
 	}
-	p := ikrb5.Principal{Name: ikrb5.PrincipalName{Type: ikrb5.NTSrvHst, Components: []string{service, host}}, Realm: realm}
+	p := ikrb5.Principal{Name: ikrb5.PrincipalName{Type: ikrb5.NTSrvHst, Components: []string{service, host + port}}, Realm: realm}
 	if _, err := ikrb5.ParsePrincipal(p.String(), ""); err != nil { // no realm, NUL, invalid UTF-8, too long
 		return p, nameError(gss.BadName, err)
 	}
 	return p, nil
+}
+
+// cutPort takes off what follows a host's name in those of some services,
+// "sql.example.org:1433". An IPv6 address has more than one colon.
+func cutPort(host string) (name, port string) {
+	i := strings.IndexByte(host, ':')
+	if i < 0 || i == len(host)-1 || strings.Contains(host[i+1:], ":") {
+		return host, ""
+	}
+	return host[:i], host[i:]
 }
 
 // asciiLower leaves what is not ASCII alone: an IDN comes as A-labels.
@@ -98,6 +127,11 @@ func asciiLower(s string) string {
 		}
 	}
 	return string(b)
+}
+
+// anonymous is a client that does not say even its realm, RFC 8062 §3.
+var anonymous = ikrb5.Principal{
+	Name: ikrb5.PrincipalName{Type: ikrb5.NTWellknown, Components: []string{"WELLKNOWN", "ANONYMOUS"}}, Realm: "WELLKNOWN:ANONYMOUS",
 }
 
 // isAnonymous reports whether a name is the anonymous one of RFC 8062 §3, in

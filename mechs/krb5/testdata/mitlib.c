@@ -5,6 +5,7 @@
  *   get NAME...                 every value of a setting, each with a space before it
  *   enctypes                    permitted_enctypes, by number
  *   parse NAME                  a principal; enterprise NAME: as an alias
+ *   service SERVICE HOST        the principal of a service on a host
  *   local PRINCIPAL             the local user's name
  *   may PRINCIPAL USER          whether it may log in as that user
  */
@@ -55,6 +56,12 @@ static int run(char *line) {
 	for (s = strtok(rest, " "); s && n < 15; s = strtok(NULL, " ")) arg[n++] = s;
 	if (!strcmp(line, "get")) return get(arg);
 	krb5_principal p;
+	if (!strcmp(line, "service")) {
+		if ((ret = krb5_sname_to_principal(ctx, arg[1], arg[0], KRB5_NT_SRV_HST, &p))) return ret;
+		if ((ret = krb5_unparse_name(ctx, p, &s))) return ret;
+		printf("ok %s\n", s);
+		return 0;
+	}
 	if ((ret = krb5_parse_name(ctx, arg[0], &p))) return ret;
 	if (!strcmp(line, "local")) {
 		char name[256];
