@@ -63,12 +63,18 @@ type alias struct{ gss.Mechanism }
 
 func (alias) OID() oid.OID { return oid.Krb5 }
 
-func (v *vector) mech() *Mech {
+// ringOf returns a ring with one key.
+func ringOf(id, key []byte, created time.Time) *Ring {
 	r := NewRing()
-	k := ringKey{created: time.UnixMilli(v.AuthTime)}
-	copy(k.id[:], v.RingID)
-	copy(k.key[:], v.RingKey)
+	k := ringKey{created: created}
+	copy(k.id[:], id)
+	copy(k.key[:], key)
 	r.keys = []ringKey{k}
+	return r
+}
+
+func (v *vector) mech() *Mech {
+	r := ringOf(v.RingID, v.RingKey, time.UnixMilli(v.AuthTime))
 	return New(alias{&toy.Krb{Party: toy.NewParty("x")}}, Options{Ring: r, Time: func() time.Time { return time.UnixMilli(v.Now) }})
 }
 

@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
 """Known answers of the key schedule, by an implementation of its own: hashlib, hmac,
-and AES-GCM of the package "cryptography". Run in this folder; writes *.json."""
+and AES and X25519 of the package "cryptography". Run in this folder; writes *.json here and
+in introduced."""
 
 import hashlib
 import hmac
 import json
 import struct
 
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 
 def H(*p):
@@ -123,3 +127,127 @@ def vector(name, group, bindings, share, share2, secret, confirm, app):
 vector("symmetric", 0, b"", b"", b"", b"", 0, b"")
 vector("symmetric-bindings", 0, b"tls-exporter:" + seq(1, 32), b"", b"", b"", 1, b"groups=staff")
 vector("x25519", 1, b"", seq(7, 32), seq(9, 32), seq(11, 32), 1, b"")
+
+
+# An introduction: the grant, its redemption, and the way back by ticket.
+
+INTRODUCED = "2.25.62787313445607149380825431900356065739.1.6"
+PKIX = "2.25.62787313445607149380825431900356065739.1.1"
+
+
+def ecb(k, b):
+    e = Cipher(algorithms.AES(k), modes.ECB()).encryptor()
+    return e.update(b) + e.finalize()
+
+
+def padme(n):
+    e = n.bit_length() - 1
+    m = (1 << (e - e.bit_length())) - 1
+    return (n + m) & ~m
+
+
+class Direction:
+    """The keys of one direction of a context, for sealing."""
+
+    def __init__(self, prf, oid, d):
+        s = mac(b"gss seal 1", prf + der(oid))
+        self.tag, self.hdr, self.root = (expand(s, x + b" " + d, 32) for x in (b"tag", b"hdr", b"epochs"))
+
+    def epoch(self, e):
+        k = self.root
+        for i in reversed(range(24)):
+            k = mac(k, bytes([e >> i & 1]))
+        return k
+
+
+def grant(ab, ac, alice, bob, carol, n, salt, at, until, body):
+    e = at // 3600000
+    length = padme(max(256, 160 + len(body)))
+    t = ecb(ab.tag, struct.pack(">QQ", n, 0))
+    u = ecb(ab.hdr, struct.pack(">I", e)[1:] + struct.pack(">I", length) + salt)
+    krelay = expand(ac.epoch(e), b"relay" + t + u + H(alice) + H(bob) + struct.pack(">Q", until), 32)
+    p = struct.pack(">BBHIQQQ", 1, 15, 0, len(body), n, at, until) + H(alice) + H(bob) + H(carol) + krelay + body
+    p += bytes(length - len(p))
+    kc = expand(ab.epoch(e), b"msg" + t + u, 64)
+    sealed = t + u + kc[32:] + gcm(kc[:32], p)
+    g = struct.pack(">BB", 1, 0) + struct.pack(">I", e)[1:] + struct.pack(">Q", until) + vec8(b"")
+    g += vec16(alice) + vec16(bob) + struct.pack(">I", len(sealed)) + sealed
+    return g, sealed, expand(krelay, b"gss reauth 1 grant", 32)
+
+
+def raw(k):
+    return k.public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
+def resume(kind, psk, cred, ni, nr, private, private2, bindings, who, target, times, end, flags, confirm, ticket):
+    """One RESUME and what follows; ticket makes the next one of its secret."""
+    i, a = X25519PrivateKey.from_private_bytes(private), X25519PrivateKey.from_private_bytes(private2)
+    share, share2 = raw(i.public_key()), raw(a.public_key())
+    secret = i.exchange(X25519PublicKey.from_public_bytes(share2))
+    cb = struct.pack(">B", 1 if bindings else 0) + (H(b"gss cb 1" + bindings) if bindings else bytes(32))
+    es = mac(b"gss reauth 1 " + bytes([kind]), psk)
+    head = b"\x11" + bytes([kind, 1]) + ni + vec16(cred) + vec16(share)
+    th0 = H(der(INTRODUCED), head)
+    a = struct.pack(">QI", times[0], flags) + cb + vec16(who) + vec16(target)
+    a += bytes(-len(a) % 128)
+    auth = gcm(expand(es, b"i auth" + th0, 32), a)
+    th1 = H(th0, vec16(auth))
+    badcb = b"\x15" + gcm(expand(es, b"a alert" + th1, 32), b"\x04" + bytes(15))
+    head2 = b"\x12" + bytes([confirm]) + nr + vec16(share2)
+    hs = mac(expand(es, b"derived" + th1, 32), secret)
+    th2 = H(th1, head2)
+    psk2 = expand(hs, b"psk" + th2, 32)
+    tk = ticket(psk2)
+    reply = gcm(expand(hs, b"a auth" + th2, 32), struct.pack(">QIQ", times[1], flags, end) + cb + vec16(tk))
+    th3 = H(th2, vec16(reply))
+    ms = expand(hs, b"master" + th3, 32)
+    return {
+        "kind": kind, "private": private.hex(), "psk": psk.hex(), "now": times[0], "bindings": bindings.hex(),
+        "resume": (head + vec16(auth)).hex(), "badCB": badcb.hex(), "resumed": (head2 + vec16(reply)).hex(),
+        "psk2": psk2.hex(), "ticket2": tk.hex(), "ms": ms.hex(), "confirm": (b"\x13" + mac(expand(ms, b"confirm", 32), th3)).hex(),
+        "prfOut": mac(expand(ms, b"prf", 32), bytes(4) + b"known answer").hex(),
+    }, psk2, tk
+
+
+def introduction(name, alice, bob, carol, alice2, mech, mech2, bindings, confirm, body):
+    midnight = 946684800000  # 2000-01-01
+    prf, prf2 = seq(0, 64), seq(0x80, 64)
+    at, until = midnight + 1000, midnight + 3601000
+    ab, ac = Direction(prf, mech, b"i2a"), Direction(prf2, mech2, b"a2i")  # Carol initiated
+    g, sealed, key = grant(ab, ac, alice, bob, carol, 7 << 32 | 3, seq(0x31, 9), at, until, body)
+    who = der(INTRODUCED)
+    local = vec16(alice) + vec16(carol)
+    local = b"\x04\x01" + vec16(who) + struct.pack(">I", len(local)) + local
+    peer = vec16(alice) + vec16(bob)
+    peer = b"\x04\x01" + vec16(who) + struct.pack(">I", len(peer)) + peer
+    rid, rkey = seq(0x40, 8), seq(0x80, 32)
+    redeemed = midnight + 5000
+    tf = 6 | (1 if bindings else 0)
+
+    def ticket(x, issued):
+        def make(psk):
+            b = struct.pack(">BBHIQQQ", 1, tf, 0, 0x3e, redeemed, issued, until) + psk + H(bob)
+            b += vec8(der(INTRODUCED)) + vec16(carol) + vec16(alice) + vec8(body)
+            return rid + x + gcm(expand(rkey, b"gss reauth 1 ticket" + rid + x, 32), b + bytes(512 - len(b)))
+        return make
+
+    first, psk, tk = resume(2, key, sealed, seq(0xa0, 32), seq(0xc0, 32), seq(3, 32), seq(5, 32), bindings, local, bob,
+                            (redeemed, redeemed + 5), until, 0x3e, confirm, ticket(seq(0x10, 24), redeemed))
+    again, _, _ = resume(1, psk, tk, seq(0xa1, 32), seq(0xc1, 32), seq(7, 32), seq(9, 32), bindings, b"", bob,
+                         (redeemed + 60000, redeemed + 60005), until, 0x3e, 1 - confirm, ticket(seq(0x20, 24), redeemed + 60000))
+    with open("introduced/" + name + ".json", "w") as f:
+        json.dump({
+            "introducer": alice.hex(), "recipient": bob.hex(), "introduced": carol.hex(), "introducerToRelay": alice2.hex(),
+            "mech": der(mech).hex(), "mechRelay": der(mech2).hex(), "prf": prf.hex(), "prfRelay": prf2.hex(),
+            "grant": g.hex(), "sealed": sealed.hex(), "key": key.hex(), "body": body.hex(), "end": until,
+            "local": local.hex(), "peer": peer.hex(), "ringID": rid.hex(), "ringKey": rkey.hex(), "authTime": redeemed,
+            "flights": [first, again],
+        }, f, indent=1)
+        f.write("\n")
+
+
+introduction("krb5", exported(KRB5, "alice@GSS.TEST"), exported(KRB5, "host/files@GSS.TEST"), exported(KRB5, "carol@GSS.TEST"),
+             exported(KRB5, "alice@GSS.TEST"), KRB5, KRB5, b"", 1, b"may read")
+introduction("krb5-pkix-bindings", exported(KRB5, "alice@GSS.TEST"), exported(KRB5, "host/files@GSS.TEST"),
+             exported(PKIX, "mail:carol@example.org"), exported(PKIX, "mail:alice@example.org"), KRB5, PKIX,
+             b"tls-exporter:" + seq(1, 32), 0, b"")
