@@ -7,6 +7,7 @@ import (
 	"crypto/sha512"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -553,5 +554,25 @@ func TestFirstUse(t *testing.T) {
 			})
 		}
 		wg.Wait()
+	}
+}
+
+// What was expanded of keys does not stay, and messages go on.
+func TestIdle(t *testing.T) {
+	i, a := pair(t, nil)
+	for range 3 {
+		for _, k := range kinds {
+			tok, err := k.protect(i, []byte("hello"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := k.check(a, tok, []byte("hello")); err != nil || string(got) != "hello" {
+				t.Errorf("%s: %q, %v", k.name, got, err)
+			}
+		}
+		runtime.GC()
+		if i.out.sealer.get() != nil || i.out.macs.get() != nil || a.in.sealer.get() != nil || a.in.macs.get() != nil {
+			t.Error("keys are kept")
+		}
 	}
 }

@@ -19,11 +19,23 @@ var errOpen = errors.New("reauth: message authentication failed")
 
 // hash is SHA-256 of the parts, one behind the other.
 func hash(parts ...[]byte) []byte {
-	h := sha256.New()
+	var room [1024]byte // most are short: on the stack
+	b, n := room[:0], 0
 	for _, p := range parts {
-		h.Write(p)
+		n += len(p)
 	}
-	return h.Sum(make([]byte, 0, keyLen))
+	if n > len(room) {
+		h := sha256.New()
+		for _, p := range parts {
+			h.Write(p)
+		}
+		return h.Sum(make([]byte, 0, sha256.Size))
+	}
+	for _, p := range parts {
+		b = append(b, p...)
+	}
+	h := sha256.Sum256(b)
+	return append(make([]byte, 0, sha256.Size), h[:]...)
 }
 
 // mac is HMAC-SHA-256 (RFC 2104) of the parts, one behind the other.
@@ -71,6 +83,8 @@ func hmacOf(key []byte, label string, parts [][]byte, end string) []byte {
 	return append(make([]byte, 0, sha256.Size), outer[:]...)
 }
 
+var noNonce [12]byte
+
 // seal is AES-256-GCM with a nonce of zeros: every key encrypts one plaintext. It
 // erases key.
 func seal(key, p []byte) ([]byte, error) {
@@ -79,7 +93,7 @@ func seal(key, p []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.Seal(make([]byte, 0, len(p)+tagLen), make([]byte, a.NonceSize()), p, nil), nil
+	return a.Seal(make([]byte, 0, len(p)+tagLen), noNonce[:], p, nil), nil
 }
 
 // open is seal's opposite. It erases key.
@@ -89,7 +103,7 @@ func open(key, c []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := a.Open(nil, make([]byte, a.NonceSize()), c, nil)
+	p, err := a.Open(nil, noNonce[:], c, nil)
 	if err != nil {
 		return nil, errOpen
 	}

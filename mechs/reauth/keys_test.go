@@ -8,6 +8,16 @@ import (
 	"testing"
 )
 
+func TestHash(t *testing.T) {
+	b := bytes.Repeat([]byte("0123456789"), 300)
+	for _, n := range []int{0, 1, 1023, 1024, 1025, 3000} {
+		want := sha256.Sum256(b[:n])
+		if got := hash(b[:n/3], b[n/3:n]); !bytes.Equal(got, want[:]) {
+			t.Errorf("%d octets: %x", n, got)
+		}
+	}
+}
+
 // Our HMAC and HKDF against the standard library's, at all lengths that matter.
 func TestHMAC(t *testing.T) {
 	pattern := make([]byte, 700)
