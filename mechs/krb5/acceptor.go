@@ -19,12 +19,17 @@ type acceptor struct {
 	m    *Mech
 	cred *Credential // a handle of its own; nil: still to be asked for
 	opts gss.AcceptOptions
+	wait *third // not nil: for the third leg of DCE style
 	done bool
 }
 
 // Close implements gss.Handshake.
 func (h *acceptor) Close() error {
 	h.done = true
+	if h.wait != nil {
+		h.wait.close()
+		h.wait = nil
+	}
 	if h.cred != nil {
 		h.cred.Close()
 	}
@@ -51,7 +56,20 @@ func (h *acceptor) Step(ctx context.Context, in []byte) ([]byte, gss.Context, er
 	if h.done {
 		return nil, nil, &gss.Error{Op: "Accept_sec_context", Mech: oid.Krb5, Major: gss.NoContext}
 	}
-	defer h.Close()
+	if h.wait != nil {
+		defer h.Close()
+		sc, err := h.wait.step(in)
+		return nil, sc, err
+	}
+	out, sc, err := h.first(ctx, in)
+	if h.wait == nil {
+		h.Close()
+	}
+	return out, sc, err
+}
+
+// first is the first step, and the last but in DCE style.
+func (h *acceptor) first(ctx context.Context, in []byte) ([]byte, gss.Context, error) {
 	if h.cred == nil {
 		c, err := h.m.acceptor(ctx)
 		if err != nil {
@@ -62,11 +80,12 @@ func (h *acceptor) Step(ctx context.Context, in []byte) ([]byte, gss.Context, er
 	if !h.cred.shared.accepts {
 		return nil, nil, noCred("Accept_sec_context", nil)
 	}
-	id, msg, ok := unframe(in)
+	bare := h.m.Sniff(in)
+	id, msg, ok := unframeUnless(bare, in)
 	if !ok {
 		return nil, nil, acceptError(&refusal{gss.DefectiveToken, ikrb5.KRB_AP_ERR_BADVERSION, nil})
 	}
-	x := exchange{m: h.m, keys: h.cred.shared.keys, only: h.cred.shared.principal, opts: &h.opts}
+	x := exchange{m: h.m, keys: h.cred.shared.keys, only: h.cred.shared.principal, opts: &h.opts, bare: bare}
 	defer x.erase()
 	var r *refusal
 	if id != tokAPReq {
@@ -81,6 +100,11 @@ func (h *acceptor) Step(ctx context.Context, in []byte) ([]byte, gss.Context, er
 	if err != nil {
 		return nil, nil, acceptError(&refusal{gss.Failure, ikrb5.KRB_ERR_GENERIC, err})
 	}
+	if bare {
+		h.wait = &third{session: x.session, seq: x.seq, sc: sc}
+		x.session = nil
+		return out, nil, nil
+	}
 	return out, sc, nil
 }
 
@@ -90,6 +114,7 @@ type exchange struct {
 	keys *keytab
 	only ikrb5.Principal // no Components: any in keys
 	opts *gss.AcceptOptions
+	bare bool // the token came without framing, as in DCE style
 
 	server  ikrb5.Principal // of the ticket; empty before the AP-REQ is parsed
 	session *ikrb5.Key
@@ -98,9 +123,15 @@ type exchange struct {
 	auth    *ikrb5.Authenticator
 	stamp   time.Time // the authenticator's clock
 	info    gss.Info
+	pac     *ikrb5.PAC  // verified; nil: none
+	cred    *Credential // that came; nil: none
+	seq     uint32      // this side's
 }
 
 func (x *exchange) erase() {
+	if x.cred != nil {
+		x.cred.Close()
+	}
 	if x.session != nil {
 		x.session.Erase()
 	}
@@ -120,7 +151,7 @@ func (x *exchange) errorToken(code ikrb5.ErrorCode) []byte {
 		STime: now.Truncate(time.Second), SUsec: now.Nanosecond() / 1000,
 		Code: code, Realm: server.Realm, SName: server.Name,
 	}
-	return frame(tokError, e.Append(nil))
+	return frameUnless(x.bare, tokError, e.Append(nil))
 }
 
 // read verifies an AP-REQ, in the order in which its parts become trustworthy.
@@ -169,6 +200,8 @@ func (x *exchange) openTicket(t *ikrb5.Ticket) (*ikrb5.EncTicketPart, *refusal) 
 			if err != nil {
 				return nil, &refusal{gss.DefectiveToken, ikrb5.KRB_AP_ERR_MODIFIED, err}
 			}
+			// Who the client is does not depend on a PAC. One that is not good says nothing.
+			x.pac, _ = ikrb5.VerifyPAC(part, k.key, nil)
 			return part, nil
 		}
 	}
@@ -184,7 +217,8 @@ func (x *exchange) servers() (out []ikrb5.Principal) {
 		if wanted.Realm == "" {
 			wanted.Realm = p.Realm
 		}
-		if p.Equal(wanted) && (len(x.only.Name.Components) == 0 || x.only.Equal(p)) && !slices.ContainsFunc(out, p.Equal) {
+		if p.Equal(wanted) && (len(x.only.Name.Components) == 0 || x.only.Equal(p)) && !slices.ContainsFunc(out, p.Equal) &&
+			(x.m.services == nil || slices.Contains(x.m.services, p.String())) {
 			out = append(out, p)
 		}
 	}
@@ -281,7 +315,7 @@ func (x *exchange) openAuthenticator(data *ikrb5.EncryptedData, part *ikrb5.EncT
 			return &refusal{gss.DefectiveToken, ikrb5.KRB_AP_ERR_MODIFIED, err}
 		}
 	}
-	bound, ok := checkBindings(x.opts.Bindings, x.opts.BindingsOptional, sum.bindings)
+	bound, ok := checkBindings(x.opts.Bindings, x.opts.BindingsOptional && !knowsBindings(auth.AuthData), sum.bindings)
 	if !ok {
 		return &refusal{gss.BadBindings, ikrb5.KRB_ERR_GENERIC, errBindings}
 	}
@@ -294,6 +328,20 @@ func (x *exchange) openAuthenticator(data *ikrb5.EncryptedData, part *ikrb5.EncT
 	}
 	if isAnonymous(client.Name) {
 		x.info.Flags |= gss.Anon
+	}
+	// Which style it is the framing says, and the checksum proves it.
+	if dce := x.info.Flags.Has(gss.DCEStyle); dce != x.bare || dce && !x.info.Flags.Has(gss.Mutual) {
+		return &refusal{gss.DefectiveToken, ikrb5.KRB_AP_ERR_MSG_TYPE, nil}
+	}
+	if sum.flags.Has(gss.Deleg) {
+		keys := []*ikrb5.Key{x.session}
+		if x.subkey != nil {
+			keys = append(keys, x.subkey)
+		}
+		if x.cred, err = x.m.openCred(sum.cred, client, keys...); err != nil {
+			return &refusal{gss.DefectiveToken, ikrb5.KRB_AP_ERR_MODIFIED, err}
+		}
+		x.info.Flags |= gss.Deleg
 	}
 	if err := x.opts.Check(x.info); err != nil {
 		return &refusal{gss.MajorOf(err), ikrb5.KRB_ERR_GENERIC, err}
@@ -340,28 +388,29 @@ func (x *exchange) establish() ([]byte, gss.Context, error) {
 	if !x.info.Flags.Has(gss.Mutual) {
 		return nil, x.context(nil, x.auth.SeqNumber), nil
 	}
-	key, err := ikrb5.RandomKey(x.session.EType())
+	key, err := ikrb5.RandomKey(x.m.config.negotiate(x.auth.AuthData, x.session.EType()))
 	if err != nil {
 		return nil, nil, err
 	}
 	value := ikrb5.EncryptionKey{EType: key.EType(), Value: key.Bytes()}
 	defer value.Erase()
-	seq := nonce() >> 1
-	part := ikrb5.EncAPRepPart{CTime: x.auth.CTime, CUsec: x.auth.CUsec, Subkey: &value, SeqNumber: seq, HasSeq: true}
-	plain := part.Append(nil)
-	defer clear(plain)
-	cipher, err := x.session.Encrypt(nil, plain, ikrb5.UsageAPRepEnc)
+	x.seq = nonce() >> 1
+	rep, err := sealAPRep(x.session, &ikrb5.EncAPRepPart{CTime: x.auth.CTime, CUsec: x.auth.CUsec, Subkey: &value, SeqNumber: x.seq, HasSeq: true})
 	if err != nil {
 		key.Erase()
 		return nil, nil, err
 	}
-	rep := ikrb5.APRep{EncPart: ikrb5.EncryptedData{EType: x.session.EType(), Cipher: cipher}}
-	return frame(tokAPRep, rep.Append(nil)), x.context(key, seq), nil
+	return frameUnless(x.bare, tokAPRep, rep), x.context(key, x.seq), nil
 }
 
 // context makes the context, which gets the initiator's subkey and key, ours.
 func (x *exchange) context(key *ikrb5.Key, sendSeq uint32) gss.Context {
 	sc := newSubkeyContext(x.info, key, x.subkey, sendSeq, x.auth.SeqNumber)
 	x.subkey = nil
-	return sc
+	if x.cred == nil && x.pac == nil {
+		return sc
+	}
+	c := &acceptedContext{secContext: sc, cred: x.cred, pac: x.pac}
+	x.cred = nil
+	return c
 }

@@ -26,24 +26,32 @@ const (
 	checksumLen  = 24
 )
 
-// wireFlags are the flags of RFC 4121 §4.1.1.1 that this package means anything
-// by. Senders clear all others, receivers ignore them.
-const wireFlags = gss.Mutual | gss.Replay | gss.Sequence | gss.Conf | gss.Integ
+// wireFlags are the flags of RFC 4121 §4.1.1.1 and RFC 4757 §7.1 that this package
+// means anything by, but for gss.Deleg. Senders clear all others, receivers ignore them.
+const wireFlags = gss.Mutual | gss.Replay | gss.Sequence | gss.Conf | gss.Integ | gss.DCEStyle | gss.Identify
 
 // A gssChecksum is what the checksum of type 0x8003 says.
 type gssChecksum struct {
 	bindings [md5.Size]byte // zero: none
 	flags    gss.Flags      // of the peer, unmasked
+	cred     []byte         // KRB-CRED, with gss.Deleg; at most maxDelegated octets
 }
+
+const maxDelegated = 1<<16 - 1
 
 func (c *gssChecksum) append(dst []byte) []byte {
 	dst = binary.LittleEndian.AppendUint32(dst, md5.Size)
 	dst = append(dst, c.bindings[:]...)
-	return binary.LittleEndian.AppendUint32(dst, uint32(c.flags))
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(c.flags))
+	if c.flags.Has(gss.Deleg) {
+		dst = binary.LittleEndian.AppendUint16(dst, 1)
+		dst = binary.LittleEndian.AppendUint16(dst, uint16(len(c.cred)))
+		dst = append(dst, c.cred...)
+	}
+	return dst
 }
 
-// parseGSSChecksum reports false for what is malformed. A delegated credential has
-// to be there in full if the flag says so; it is not looked at.
+// parseGSSChecksum reports false for what is malformed. What it returns aliases b.
 func parseGSSChecksum(b []byte) (c gssChecksum, ok bool) {
 	if len(b) < checksumLen || binary.LittleEndian.Uint32(b) != md5.Size {
 		return c, false
@@ -55,6 +63,7 @@ func parseGSSChecksum(b []byte) (c gssChecksum, ok bool) {
 		if len(b) < head || binary.LittleEndian.Uint16(b[24:]) != 1 || len(b)-head < int(binary.LittleEndian.Uint16(b[26:])) {
 			return c, false
 		}
+		c.cred = b[head : head+int(binary.LittleEndian.Uint16(b[26:]))]
 	}
 	return c, true
 }

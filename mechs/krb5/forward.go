@@ -66,11 +66,10 @@ func (m *Mech) appendCred(dst []byte, client ikrb5.Principal, t *ticket, key *ik
 	return c.Append(dst), nil
 }
 
-// openCred reads a KRB-CRED that client sent, encrypted under one of keys, none of
-// which may be nil: RFC 4121 §4.1.1 says the session key, old peers took the subkey.
-// The message has to hold at least one ticket that is of use, and tickets of client
-// only. Without a key in common it is refused: one in clear would be worth as much as
-// the checksum that it came in, which does not hide it.
+// openCred reads a KRB-CRED that client sent in an authenticator, encrypted under one of keys, none
+// of which may be nil: RFC 4121 §4.1.1 says the session key, old peers took the subkey. Or
+// in clear, as Heimdal sends it, for the authenticator is encrypted. The message has to hold
+// at least one ticket that is of use, and tickets of client only.
 func (m *Mech) openCred(msg []byte, client ikrb5.Principal, keys ...*ikrb5.Key) (*Credential, error) {
 	c, err := ikrb5.ParseCred(msg)
 	if err != nil {
@@ -78,6 +77,9 @@ func (m *Mech) openCred(msg []byte, client ikrb5.Principal, keys ...*ikrb5.Key) 
 	}
 	var plain []byte
 	err = errNoEncType
+	if c.EncPart.EType == 0 {
+		plain, err = c.EncPart.Cipher, nil
+	}
 	for _, k := range keys {
 		if k.EType() != c.EncPart.EType {
 			continue

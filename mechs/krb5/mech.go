@@ -3,6 +3,7 @@ package krb5
 import (
 	"context"
 	"net"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -29,6 +30,10 @@ type Options struct {
 	// mutual authentication: an acceptor that must not needs a durable store.
 	Replay strike.Store
 
+	// Services are the principals that this acceptor answers for, "HTTP/www.example.org@EXAMPLE.ORG";
+	// nil: all for which its credential has keys.
+	Services []string
+
 	// Resolver looks up KDCs, if Config.LookupKDC says so; nil: net.DefaultResolver.
 	Resolver *net.Resolver
 
@@ -38,7 +43,7 @@ type Options struct {
 
 // New returns the mechanism. It reads no file and no environment.
 func New(o Options) *Mech {
-	m := &Mech{initiator: o.Initiator, acceptor: o.Acceptor, replay: o.Replay, resolver: o.Resolver, dialer: o.Dial}
+	m := &Mech{initiator: o.Initiator, acceptor: o.Acceptor, replay: o.Replay, services: slices.Clone(o.Services), resolver: o.Resolver, dialer: o.Dial}
 	if o.Config != nil {
 		m.config = *o.Config
 	}
@@ -59,6 +64,7 @@ type Mech struct {
 	config              Config
 	initiator, acceptor Source
 	replay              strike.Store
+	services            []string // nil: any
 	resolver            *net.Resolver
 	dialer              func(ctx context.Context, network, addr string) (net.Conn, error)
 	last                atomic.Int64 // time stamp last used, Unix µs
@@ -68,10 +74,14 @@ var (
 	_ gss.Canonicalizer = (*Mech)(nil)
 	_ gss.Acquirer      = (*Mech)(nil)
 	_ gss.Described     = (*Mech)(nil)
+	_ gss.Sniffer       = (*Mech)(nil)
 )
 
 // services are the flags that a context may have.
-const services = gss.Mutual | gss.Replay | gss.Sequence | gss.Conf | gss.Integ | gss.ProtReady
+const services = gss.Mutual | gss.Replay | gss.Sequence | gss.Conf | gss.Integ | gss.ProtReady | gss.DCEStyle | gss.Identify
+
+// delegation are those that it may have if a credential is delegated.
+const delegation = gss.Deleg | gss.DelegPolicy
 
 // OID implements gss.Mechanism: oid.Krb5.
 func (m *Mech) OID() oid.OID { return oid.Krb5 }
@@ -84,7 +94,7 @@ func (m *Mech) Initiate(target gss.Name, o *gss.InitOptions) (gss.Handshake, err
 	if err != nil {
 		return nil, err
 	}
-	fallback, can := "", services
+	fallback, can := "", services|delegation
 	if cred != nil {
 		if !cred.shared.initiates {
 			return nil, noCred("Init_sec_context", nil)
@@ -191,7 +201,7 @@ func (m *Mech) Acquire(ctx context.Context) ([]gss.Credential, error) {
 func (m *Mech) Attributes() []oid.OID {
 	return []oid.OID{
 		oid.MAMechConcrete, oid.MAITokFramed, oid.MAAuthInit, oid.MAAuthTarg, oid.MAAuthInitInit, oid.MAAuthInitAnon,
-		oid.MAIntegProt, oid.MAConfProt, oid.MAMIC, oid.MAWrap, oid.MAReplayDet, oid.MAOOSDet, oid.MACBindings,
+		oid.MAIntegProt, oid.MAConfProt, oid.MAMIC, oid.MAWrap, oid.MAReplayDet, oid.MAOOSDet, oid.MACBindings, oid.MADelegCred,
 	}
 }
 

@@ -274,17 +274,17 @@ func acceptMIT(t *testing.T, r *peers.Realm, m *krb5.Mech, cc string, flags gss.
 	if got.info.Peer.Text != r.Principal("user") || got.info.Local.Text != r.Principal("host/localhost") {
 		t.Errorf("%v ← %v", got.info.Local, got.info.Peer)
 	}
-	if got.info.Flags&(gss.Mutual|gss.Deleg) != flags&gss.Mutual {
+	if got.info.Flags&(gss.Mutual|gss.Deleg) != flags&(gss.Mutual|gss.Deleg) {
 		t.Errorf("flags %v", got.info.Flags)
 	}
 }
 
 // MIT's initiator with everything it does by default and a credential that it
-// delegates, which is neither accepted nor in the way.
+// delegates.
 func TestMITDelegation(t *testing.T) {
 	r := peers.MITRealm(t, peers.Options{})
 	m := krb5.New(krb5.Options{Replay: oldStore()})
-	acceptMIT(t, r, m, r.Kinit(t, "user", "-f"), gss.DefaultFlags, "-d")
+	acceptMIT(t, r, m, r.Kinit(t, "user", "-f"), gss.DefaultFlags|gss.Deleg, "-d")
 }
 
 // A credential cache with a service ticket and no TGT, as kinit -S makes it.
