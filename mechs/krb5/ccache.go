@@ -194,9 +194,9 @@ func (c *ccacheCred) erase() { clear(c.key) }
 
 // tickets returns the tickets of c, with keys of their own. Passed over are
 // credentials of another client, for user-to-user authentication, with keys that
-// this package lacks or that are malformed, for a server without a realm (MIT keeps
-// a ticket that was found by referral under that name too), and what holds no
-// ticket, such as a setting.
+// this package lacks or that are malformed, and what holds no ticket, such as a
+// setting. A server without a realm is MIT's, for a ticket that was found by referral:
+// its realm is the ticket's.
 func (c *ccache) tickets() []*ticket {
 	var out []*ticket
 	for i := range c.creds {
@@ -209,10 +209,18 @@ func (c *ccache) tickets() []*ticket {
 
 func (c *ccacheCred) usable(owner ikrb5.Principal) *ticket {
 	etype := ikrb5.EType(c.etype)
-	if c.skey != 0 || !etype.Supported() || !c.client.Equal(owner) || c.server.Realm == confRealm || !validPrincipal(c.server) {
+	if c.skey != 0 || !etype.Supported() || !c.client.Equal(owner) || c.server.Realm == confRealm {
 		return nil
 	}
-	if _, err := ikrb5.ParseTicket(c.ticket); err != nil {
+	parsed, err := ikrb5.ParseTicket(c.ticket)
+	if err != nil {
+		return nil
+	}
+	server := c.server
+	if server.Realm == "" && parsed.SName.Equal(server.Name) {
+		server.Realm = parsed.Realm
+	}
+	if !validPrincipal(server) {
 		return nil
 	}
 	key, err := ikrb5.NewKey(etype, c.key)
@@ -220,7 +228,7 @@ func (c *ccacheCred) usable(owner ikrb5.Principal) *ticket {
 		return nil
 	}
 	return &ticket{
-		server: c.server, raw: c.ticket, key: key, flags: c.flags,
+		server: server, raw: c.ticket, key: key, flags: c.flags,
 		auth: ccacheTime(c.auth), start: ccacheTime(c.start), end: ccacheTime(c.end), renew: ccacheTime(c.till),
 	}
 }

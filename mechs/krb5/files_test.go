@@ -87,8 +87,17 @@ func TestCCacheOthers(t *testing.T) {
 	if len(c.shared.tickets) != 1 || c.shared.get(f.server.String(), time.Now()) == nil {
 		t.Errorf("%v", c.shared.tickets)
 	}
-	if _, err := FromCCache(testCCache(f.client, &referral, &setting)); gss.MajorOf(err) != gss.NoCred {
+	if _, err := FromCCache(testCCache(f.client, &setting)); gss.MajorOf(err) != gss.NoCred {
 		t.Errorf("nothing of use: %v", err)
+	}
+	// MIT does not say whose a service is that it found by referral; the ticket does.
+	c, err = FromCCache(testCCache(f.client, &referral))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if c.shared.get(f.server.String(), time.Now()) == nil {
+		t.Errorf("%v", c.shared.tickets)
 	}
 }
 

@@ -48,9 +48,7 @@ func (m *Mech) ticketFor(ctx context.Context, s *shared, server ikrb5.Principal,
 	return t, nil
 }
 
-// exchangeFor is ticketFor for who holds s.exchange. A service in another realm
-// needs that realm's TGT, which is a ticket for a service of the client's own:
-// realms that trust each other directly are one step apart, and no path is longer.
+// exchangeFor is ticketFor for who holds s.exchange.
 func (m *Mech) exchangeFor(ctx context.Context, s *shared, server ikrb5.Principal) (*ticket, error) {
 	home := s.principal.Realm
 	if server.Equal(tgtName(home, home)) {
@@ -59,7 +57,10 @@ func (m *Mech) exchangeFor(ctx context.Context, s *shared, server ikrb5.Principa
 	if t := s.get(server.String(), time.Now().Add(freshness)); t != nil {
 		return t, nil
 	}
-	tgt, err := m.exchangeFor(ctx, s, tgtName(server.Realm, home))
+	if m.config.refers(server, home) {
+		return m.refer(ctx, s, server)
+	}
+	tgt, err := m.tgtFor(ctx, s, server.Realm)
 	if err != nil {
 		return nil, err
 	}
@@ -219,11 +220,7 @@ type tgsRequest struct {
 
 // tgsExchange gets a ticket for server from the realm that tgt is for, RFC 4120 §3.3.
 func (m *Mech) tgsExchange(ctx context.Context, s *shared, tgt *ticket, server ikrb5.Principal) (*ticket, error) {
-	r := tgsRequest{server: server, client: s.principal}
-	if m.config.Forwardable && tgt.flags&ikrb5.TicketForwardable != 0 {
-		r.options |= ikrb5.KDCForwardable
-	}
-	return m.tgs(ctx, s.principal, tgt, &r)
+	return m.tgs(ctx, s.principal, tgt, &tgsRequest{server: server, client: s.principal, options: m.passOn(tgt)})
 }
 
 // tgs is the TGS exchange of whoever owns tgt.
