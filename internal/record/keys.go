@@ -47,12 +47,11 @@ type half struct {
 	macs   cached[macs]
 }
 
-func newHalf(fromInitiator bool, na string) *half {
-	h := &half{na: na}
+func (h *half) init(fromInitiator bool, na string) {
+	h.na = na
 	if !fromInitiator {
 		h.dir = 1
 	}
-	return h
 }
 
 func (h *half) label() string { return [...]string{"i2a", "a2i"}[h.dir] }

@@ -82,16 +82,17 @@ type Context struct {
 	partial []byte
 	out     *half
 
-	hash    func() hash.Hash
-	aead    AEAD
-	macSize int // octets of a MIC without its header
-	naIn    int // octets of the nonce in incoming tokens
+	hash func() hash.Hash
+	aead AEAD
+	naIn int // octets of the nonce in incoming tokens
 
 	seq atomic.Uint64 // next to send
 
 	recv   sync.Mutex
 	window window.Window
 	in     *half // nil in a one-way initiator until the first authentic token
+
+	halves [2]half // out, and in if it is known from the beginning
 
 	claim   sync.Mutex
 	claimed map[string]bool
@@ -108,7 +109,7 @@ func New(p Params) (*Context, error) {
 }
 
 func newContext(p Params, na string) (*Context, error) {
-	c := &Context{info: p.Info, now: p.Now, hash: p.Hash, aead: p.AEAD, macSize: p.Hash().Size()}
+	c := &Context{info: p.Info, now: p.Now, hash: p.Hash, aead: p.AEAD}
 	if c.now == nil {
 		c.now = time.Now
 	}
@@ -122,9 +123,11 @@ func newContext(p Params, na string) (*Context, error) {
 	} else if p.Info.Initiator {
 		c.naIn, na = naLen, ""
 	}
-	c.out = newHalf(p.Info.Initiator, na)
+	c.out = &c.halves[0]
+	c.out.init(p.Info.Initiator, na)
 	if c.naIn == 0 {
-		c.in = newHalf(!p.Info.Initiator, "")
+		c.in = &c.halves[1]
+		c.in.init(!p.Info.Initiator, "")
 	}
 	if fips140.Enabled() { // a policy that forbids something says so now
 		if err := c.deriveAll(); err != nil {

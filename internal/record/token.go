@@ -142,7 +142,7 @@ func (c *Context) MIC(dst, msg []byte) ([]byte, error) {
 	}
 	s := scratches.Get().(*scratch)
 	defer s.end()
-	tok := appendHeader(slices.Grow(dst, headerLen(len(c.out.na))+c.macSize), c.out, typeMIC, seq)
+	tok := appendHeader(slices.Grow(dst, headerLen(len(c.out.na))+m.Size()), c.out, typeMIC, seq)
 	s.begin(c.out, tok[len(dst):], nil)
 	return appendMAC(tok, m, s.buf, msg), nil
 }
@@ -220,7 +220,7 @@ func (c *Context) VerifyMIC(msg, mic []byte) error {
 		return err
 	}
 	t, ok := c.parse(mic)
-	if !ok || t.typ != typeMIC || len(t.body) != c.macSize {
+	if !ok || t.typ != typeMIC {
 		return c.fail(op, gss.DefectiveToken, nil)
 	}
 	h, err := c.incoming(op, t.na)
@@ -232,6 +232,9 @@ func (c *Context) VerifyMIC(msg, mic []byte) error {
 		return c.fail(op, gss.Unavailable, err)
 	}
 	defer ms.put(m)
+	if len(t.body) != m.Size() {
+		return c.fail(op, gss.DefectiveToken, nil)
+	}
 	s := scratches.Get().(*scratch)
 	defer s.end()
 	s.begin(h, t.header, nil)
@@ -267,7 +270,9 @@ func (c *Context) incoming(op string, na []byte) (*half, error) {
 	h := c.in
 	c.recv.Unlock()
 	if h == nil {
-		return newHalf(false, string(na)), nil
+		h = new(half)
+		h.init(false, string(na))
+		return h, nil
 	}
 	if h.na != string(na) {
 		return nil, c.fail(op, gss.BadMIC, nil)

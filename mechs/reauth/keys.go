@@ -19,6 +19,11 @@ var errOpen = errors.New("reauth: message authentication failed")
 
 // hash is SHA-256 of the parts, one behind the other.
 func hash(parts ...[]byte) []byte {
+	return appendHash(make([]byte, 0, sha256.Size), parts...)
+}
+
+// appendHash may write over the parts.
+func appendHash(dst []byte, parts ...[]byte) []byte {
 	var room [1024]byte // most are short: on the stack
 	b, n := room[:0], 0
 	for _, p := range parts {
@@ -29,13 +34,13 @@ func hash(parts ...[]byte) []byte {
 		for _, p := range parts {
 			h.Write(p)
 		}
-		return h.Sum(make([]byte, 0, sha256.Size))
+		return h.Sum(dst)
 	}
 	for _, p := range parts {
 		b = append(b, p...)
 	}
 	h := sha256.Sum256(b)
-	return append(make([]byte, 0, sha256.Size), h[:]...)
+	return append(dst, h[:]...)
 }
 
 // mac is HMAC-SHA-256 (RFC 2104) of the parts, one behind the other.
@@ -152,7 +157,7 @@ func (s *schedule) authKey() []byte { return expand(s.es, "i auth", s.th) }
 
 // authenticated moves on to TH1.
 func (s *schedule) authenticated(auth []byte) {
-	s.th = hash(s.th, []byte{byte(len(auth) >> 8), byte(len(auth))}, auth)
+	s.th = appendHash(s.th[:0], s.th, []byte{byte(len(auth) >> 8), byte(len(auth))}, auth)
 }
 
 // alertKey encrypts what BADCB says, under TH1.
@@ -168,7 +173,7 @@ func (s *schedule) agreed(secret, head []byte) {
 	clear(d)
 	clear(secret)
 	clear(s.es)
-	s.es, s.th = nil, hash(s.th, head)
+	s.es, s.th = nil, appendHash(s.th[:0], s.th, head)
 }
 
 // nextPSK is the secret of the ticket inside reply, under TH2.
