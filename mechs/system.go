@@ -16,7 +16,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strconv"
 	"strings"
 
 	"github.com/gsseal/gss"
@@ -30,14 +29,18 @@ import (
 // sets them up:
 //
 //	KRB5_CONFIG         krb5.conf, or several with ":" between (/etc/krb5.conf)
-//	KRB5CCNAME          what kinit wrote, FILE:path (FILE:/tmp/krb5cc_UID)
+//	KRB5CCNAME          what kinit wrote, of every type that krb5.OpenCache knows
+//	                    (default_ccache_name of krb5.conf; FILE:/tmp/krb5cc_UID)
 //	KRB5_CLIENT_KTNAME  keytab to initiate with if there is no credential cache
-//	KRB5_KTNAME         keytab to accept with (/etc/krb5.keytab)
+//	                    (default_client_keytab_name)
+//	KRB5_KTNAME         keytab to accept with (default_keytab_name; /etc/krb5.keytab)
 //	GSS_CERT, GSS_KEY   certificate chain and private key, PEM; the latter may be in the former
 //	GSS_CA              authorities that peers are verified against, PEM (the system's)
 //
 // Files are looked at when they are needed, and again when they have changed;
-// but certificates and krb5.conf are read now.
+// but certificates and krb5.conf are read now. Tickets that are got go into the
+// credential cache too, as MIT's library does it. Of a collection the primary cache
+// counts, the one that kswitch chose.
 //
 // A mechanism that nothing is set up for is in the list and refuses with NoCred,
 // so that the next is tried. If something is set up and broken, err says what
@@ -72,41 +75,27 @@ func kerberos(getenv func(string) string) (gss.Mechanism, error) {
 	default:
 		return nil, broken(oid.Krb5, "KRB5_CONFIG", err)
 	}
-	ccache, err := file(getenv, "KRB5CCNAME", "")
+	initiator, err := ccache(getenv, config)
 	if err != nil {
 		return nil, err
 	}
-	open := krb5.FromCCacheFile
-	if ccache == "" {
-		ccache, open = "/tmp/krb5cc_"+strconv.Itoa(os.Getuid()), ownCCache
-	}
-	keytab, err := file(getenv, "KRB5_KTNAME", "/etc/krb5.keytab")
+	keytab, err := keytabFile(getenv, "KRB5_KTNAME", config.Keytab, "/etc/krb5.keytab")
 	if err != nil {
 		return nil, err
 	}
-	client, err := file(getenv, "KRB5_CLIENT_KTNAME", "")
+	client, err := keytabFile(getenv, "KRB5_CLIENT_KTNAME", config.ClientKeytab, "")
 	if err != nil {
 		return nil, err
 	}
 	o := krb5.Options{
 		Config:    config,
-		Initiator: krb5.FileSource(ccache, open),
+		Initiator: initiator,
 		Acceptor:  krb5.FileSource(keytab, acceptAsAny),
 	}
 	if client != "" {
 		o.Initiator = either(o.Initiator, krb5.FileSource(client, initiateAsFirst))
 	}
 	return krb5.New(o), nil
-}
-
-// ownCCache opens the default credential cache, which lies where everybody may put
-// files: only this user's own counts.
-func ownCCache(path string) (*krb5.Credential, error) {
-	if !owned(path) {
-		return nil, &gss.Error{Op: "Acquire_cred", Mech: oid.Krb5, Major: gss.NoCred,
-			Err: fmt.Errorf("%s belongs to another user", path)}
-	}
-	return krb5.FromCCacheFile(path)
 }
 
 func acceptAsAny(path string) (*krb5.Credential, error) { return krb5.FromKeytabFile(path, "") }
@@ -126,24 +115,6 @@ func either(first, second krb5.Source) krb5.Source {
 		}
 		return c, err
 	}
-}
-
-// file returns the path of a credential cache or keytab. Types other than files
-// are refused: silently using another credential than the one named would be worse.
-func file(getenv func(string) string, name, otherwise string) (string, error) {
-	v := getenv(name)
-	if v == "" {
-		return otherwise, nil
-	}
-	kind, path, typed := strings.Cut(v, ":")
-	switch {
-	case !typed || strings.HasPrefix(v, "/"):
-		return v, nil
-	case kind == "FILE" || kind == "WRFILE":
-		return path, nil
-	}
-	return "", &gss.Error{Op: "Indicate_mechs", Mech: oid.Krb5, Major: gss.Unavailable,
-		Err: fmt.Errorf("%s=%s: only files are supported, FILE:path", name, v)}
 }
 
 // broken is why a mechanism that is set up is not in the list.

@@ -132,7 +132,9 @@ func TestBroken(t *testing.T) {
 	}{
 		{"KRB5_CONFIG", none, oid.PKIX},
 		{"KRB5_CONFIG", bad, oid.PKIX},
-		{"KRB5CCNAME", "KCM:", oid.PKIX},
+		{"KRB5CCNAME", "API:x", oid.PKIX},
+		{"KRB5CCNAME", "KEYRING:thread:x", oid.PKIX},
+		{"KRB5CCNAME", "DIR:", oid.PKIX},
 		{"KRB5_KTNAME", "MEMORY:x", oid.PKIX},
 		{"GSS_CA", none, oid.Krb5},
 		{"GSS_CA", bad, oid.Krb5},

@@ -49,6 +49,10 @@ type CacheOptions struct {
 	// stored is used nevertheless.
 	StoreTickets bool
 
+	// OwnFile takes a file for one that is not there unless it is this user's own and
+	// no link: for a name that nobody gave, in a folder where everybody puts files.
+	OwnFile bool
+
 	// Memory is where caches of type MEMORY are; nil: there are none.
 	Memory *MemoryCaches
 
@@ -94,7 +98,7 @@ func OpenCache(name string, o *CacheOptions) (*Cache, error) {
 	case strings.Contains(name, "\x00") || len(name) > maxCacheName:
 		err = errors.New("not a name")
 	case kind == "FILE" || kind == "WRFILE":
-		c.one = &fileCache{path: rest}
+		c.one = &fileCache{path: rest, own: c.options.OwnFile}
 	case kind == "DIR":
 		c.one, c.all, err = openDir(rest)
 	case kind == "MEMORY" && c.options.Memory != nil:

@@ -19,6 +19,7 @@ import (
 type fileCache struct {
 	path string
 	dir  *dirCollection // that it is a member of, or nil
+	own  bool           // it has to be this user's own
 }
 
 func (f *fileCache) String() string {
@@ -63,7 +64,7 @@ func lock(ctx context.Context, file *os.File, write bool) error {
 }
 
 func (f *fileCache) read(ctx context.Context) (*ccache, error) {
-	b, err := readLocked(ctx, f.path)
+	b, err := readLocked(ctx, f.path, f.own)
 	if err != nil {
 		return nil, err
 	}
@@ -71,13 +72,24 @@ func (f *fileCache) read(ctx context.Context) (*ccache, error) {
 	return parseCCache(b)
 }
 
-// readLocked reads a file of at most maxCCacheSize that nobody is writing to.
-func readLocked(ctx context.Context, path string) ([]byte, error) {
-	file, err := openFile(path, os.O_RDONLY)
+// readLocked reads a file of at most maxCCacheSize that nobody is writing to. own
+// makes one of somebody else's, and a link, as good as none.
+func readLocked(ctx context.Context, path string, own bool) ([]byte, error) {
+	flags := os.O_RDONLY
+	if own {
+		flags |= noFollow
+	}
+	file, err := openFile(path, flags)
+	if err != nil && own {
+		err = errors.Join(errNoCache, err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
+	if info, err := file.Stat(); err != nil || own && !ownedFile(info) {
+		return nil, errors.Join(errNoCache, err)
+	}
 	if err := lock(ctx, file, false); err != nil {
 		return nil, err
 	}

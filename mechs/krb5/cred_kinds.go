@@ -122,7 +122,7 @@ func FromCCache(ccache []byte) (*Credential, error) {
 // It is read now and not again; see OpenCache for that, and for other kinds of caches.
 // Errors also: NoCred if there is no such file.
 func FromCCacheFile(path string) (*Credential, error) {
-	b, err := readLocked(context.Background(), trimFile(path))
+	b, err := readLocked(context.Background(), trimFile(path), false)
 	if err != nil {
 		return nil, fileError(err)
 	}

@@ -9,7 +9,8 @@ import (
 
 const noFollow = 0
 
-// ownFile: where files have no owner and no mode, folders have.
-func ownFile(info fs.FileInfo) bool { return info.Mode().IsRegular() }
+// ownedFile and ownFile: where files have no owner and no mode, folders have.
+func ownedFile(info fs.FileInfo) bool { return info.Mode().IsRegular() }
+func ownFile(info fs.FileInfo) bool   { return info.Mode().IsRegular() }
 
 func tryLock(*os.File, bool) (bool, error) { return false, errNoLock }

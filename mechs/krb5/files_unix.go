@@ -11,11 +11,17 @@ import (
 
 const noFollow = syscall.O_NOFOLLOW
 
-// ownFile reports whether a file is this user's alone: nobody else may read it, and
-// it has no other name.
+// ownedFile reports whether a file is this user's.
+func ownedFile(info fs.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && info.Mode().IsRegular() && int(st.Uid) == os.Geteuid()
+}
+
+// ownFile reports whether it is this user's alone: nobody else may read it, and it
+// has no other name.
 func ownFile(info fs.FileInfo) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
-	return ok && info.Mode().IsRegular() && info.Mode().Perm()&0o077 == 0 && int(st.Uid) == os.Geteuid() && st.Nlink == 1
+	return ok && ownedFile(info) && info.Mode().Perm()&0o077 == 0 && st.Nlink == 1
 }
 
 // tryLock tries to lock a file, for writing or for reading; busy, if somebody else
