@@ -22,7 +22,8 @@ func (k *link) introduced() bool {
 }
 
 // Introduce is Grant of an introduction: one-time, by relay key and by name, so that
-// o.Relay has to be given, and o.Data cannot be: nobody could give it again. body
+// o.Relay has to be given: what the recipient is to call the relay, as a rule the peer of
+// the context of via. o.Data cannot be: nobody could give it again. body
 // reaches the recipient's application with the introduced context.
 //
 // Who was introduced does not introduce, nor is introduced further: neither context

@@ -80,13 +80,12 @@ func (h *asking) send(e *entry, r *resume, a *authenticator) ([]byte, gss.Contex
 	return gss.AppendToken(nil, h.m.oid, appendVec16(head, auth)), nil, nil
 }
 
-// refused reports whether the answer is REFUSED, and counts that.
+// refused reports whether the answer is REFUSED.
 func (h *asking) refused(in []byte) bool {
 	if len(in) != 1 || in[0] != tokRefused {
 		return false
 	}
 	h.settle()
-	h.m.o.Cache.refuse(h.entry.key, h.entry.ticket)
 	h.keys.erase()
 	return true
 }

@@ -150,6 +150,7 @@ func (h *initiator) resume(e *entry, now time.Time) ([]byte, gss.Context, error)
 // answered reads the answer to RESUME.
 func (h *initiator) answered(ctx context.Context, in []byte) ([]byte, gss.Context, error) {
 	if h.refused(in) {
+		h.m.o.Cache.refuse(h.entry.key, h.entry.ticket)
 		return h.first(ctx)
 	}
 	return h.read(in)

@@ -863,6 +863,27 @@ type failing struct{ err error }
 
 func (f failing) Strike(context.Context, [32]byte, time.Time, time.Time) error { return f.err }
 
+// Whoever is on the path can say REFUSED, as often as he likes: the ticket is still there when he
+// is gone, and the grant is not used up if it was he who got it.
+func TestIntroducedForgedRefusal(t *testing.T) {
+	x := toys(t, IntroducedOptions{}, IntroducedOptions{})
+	c := x.introduce("")
+	for _, kind := range []byte{kindGrant, kindTicket} {
+		for range 4 {
+			tok, h := x.flight(c)
+			if kindOf(t, tok) != kind {
+				t.Fatal("kind")
+			}
+			_, sc, err := h.Step(t.Context(), []byte{tokRefused})
+			if sc != nil {
+				t.Fatal("a context")
+			}
+			wantMajor(t, "REFUSED", err, gss.NoCred)
+		}
+		x.good(x.come(c, nil), kind, "")
+	}
+}
+
 // One process in both roles does not talk to itself.
 func TestIntroducedSelf(t *testing.T) {
 	x := toys(t, IntroducedOptions{}, IntroducedOptions{})

@@ -167,7 +167,8 @@ func (h *presenting) start(_ context.Context, in []byte) ([]byte, gss.Context, e
 	return h.send(e, r, a)
 }
 
-// answered reads the answer to RESUME. After REFUSED nothing is left to try.
+// answered reads the answer to RESUME. After REFUSED nothing is left to try; the ticket is kept,
+// as whoever is on the path can say that, and there is nothing better to come with.
 func (h *presenting) answered(_ context.Context, in []byte) ([]byte, gss.Context, error) {
 	if h.refused(in) {
 		return nil, nil, &gss.Error{Op: h.op, Mech: h.m.oid, Major: gss.NoCred, Remote: true, Err: errRefused}
