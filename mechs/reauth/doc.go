@@ -1,5 +1,6 @@
 // Package reauth is a stackable mechanism: any mechanism, and tickets with which an
-// initiator comes back in one round trip, after the acceptor forgot everything.
+// initiator comes back in one round trip, after the acceptor forgot everything. And it is a mechanism
+// of its own ([Introduced]), with which somebody comes in because somebody else says so.
 //
 //	ring, err := reauth.OpenRing("/var/lib/files/ring")
 //	server := reauth.New(krb5Server, reauth.Options{Ring: ring})
@@ -24,7 +25,7 @@
 //	01 ‖ inner token                                        the initiator's first
 //	02 ‖ inner token                                        either side's, any other
 //	03 ‖ vec24 inner token or empty ‖ vec16 issue or empty  the acceptor's last
-//	RESUME  = 11 ‖ u8 1 ‖ u8 group ‖ ni(32) ‖ vec16 ticket ‖ vec16 share ‖ vec16 auth
+//	RESUME  = 11 ‖ u8 kind (1 ticket, 2 grant) ‖ u8 group ‖ ni(32) ‖ vec16 ticket or sealed message ‖ vec16 share ‖ vec16 auth
 //	RESUMED = 12 ‖ u8 rf (01: confirm) ‖ nr(32) ‖ vec16 share ‖ vec16 reply
 //	CONFIRM = 13 ‖ HMAC(Expand(MS, "confirm", 32), TH3)
 //	REFUSED = 14          then 01 ‖ inner token, not framed
@@ -34,7 +35,7 @@
 // is one more. Inside are
 //
 //	issue = GCM(Expand(TS, "issue", 32), u64 end ‖ u8 tf ‖ ticket)
-//	auth  = GCM(Expand(ES, "i auth" ‖ TH0, 32), u64 time ‖ u32 flags ‖ u8 cbp ‖ cbh(32) ‖ vec16 empty
+//	auth  = GCM(Expand(ES, "i auth" ‖ TH0, 32), u64 time ‖ u32 flags ‖ u8 cbp ‖ cbh(32) ‖ vec16 N(initiator) of kind 2, else empty
 //	        ‖ vec16 N(target) ‖ 0-padding to a multiple of 128)
 //	reply = GCM(Expand(HS, "a auth" ‖ TH2, 32), u64 time ‖ u32 flags ‖ u64 end ‖ u8 cbp ‖ cbh(32) ‖ vec16 ticket)
 //
@@ -42,7 +43,7 @@
 //
 //	TS   = Extract("gss reauth 1", PRF(inner, FULL, "gss reauth 1", 64) ‖ oid(inner) ‖ hN(initiator) ‖ hN(acceptor))
 //	psk  = Expand(TS, "psk", 32)
-//	ES   = Extract("gss reauth 1 " ‖ u8 1, psk)
+//	ES   = Extract("gss reauth 1 " ‖ u8 kind, psk)
 //	TH0  = H(oid(P.1.5) ‖ RESUME from its type octet, up to vec16 auth)
 //	TH1  = H(TH0 ‖ vec16 auth)    TH2 = H(TH1 ‖ RESUMED up to vec16 reply)    TH3 = H(TH2 ‖ vec16 reply)
 //	HS   = Extract(Expand(ES, "derived" ‖ TH1, 32), shared secret, or 0^32 without shares)
@@ -82,6 +83,53 @@
 // has some and an acceptor that has none authenticate in full each time, and get along. Who asks for
 // delegation, DCE style or Identify authenticates in full, too.
 //
+// # Introductions
+//
+// Alice has a context with Bob, and one with Carol. With package seal she makes a grant for Carol, an
+// introduction (Sender.Introduce). Carol makes a [Credential] of it, and presents it to Bob with the
+// mechanism oid.Introduced, P.1.6, which gives both a context in one round trip, whatever mechanisms
+// Alice used:
+//
+//	server := reauth.Introduced(recipient, reauth.IntroducedOptions{Introduce: policy, Ring: ring})
+//	client := reauth.Introduced(nil, reauth.IntroducedOptions{})
+//	cred, err := reauth.FromGrant(held, carolToAlice.Info().Local)
+//	h, err := client.Initiate(cred.Target(), &gss.InitOptions{Credentials: []gss.Credential{cred}})
+//
+// The tokens are RESUME and its answers, framed with P.1.6, which also stands in TH0. In
+// a RESUME of kind 2 psk is the key of the grant, Expand(Krelay, "gss reauth 1 grant", 32), which Alice and
+// Carol have and Bob finds in the message. The reply brings a ticket, which is used in a RESUME of kind 1
+// under P.1.6, and there only. A kind 2 under P.1.5, and anything that is no RESUME under P.1.6, is a
+// DefectiveToken. REFUSED ends the handshake (NoCred): there is no mechanism to fall back on.
+//
+// Neither end has the name of somebody who came by himself, so that no list of names admits one by
+// accident. Carol's context is from (Alice, Carol) to (Alice, Bob), the names that Alice
+// has for the three, and Bob's the other way round; see [IntroducedName]. N(target) is plain N(Bob) all
+// the same, in grants and tickets, and so is hN(acceptor) in tickets, but N(initiator) is that of
+// (Alice, Carol): with Carol's alone, an introducer could tell Carol that it is somebody else, and Bob
+// and Carol would not be of one mind about who introduced her.
+//
+// Bob opens the message as package seal says, checks that it is an introduction, opens auth, and finds that
+// its N(initiator) has the introducer of the message's context and a name with the hash that is in the
+// message, and that N(target) is the recipient. He asks IntroducedOptions.Introduce, and Revoked; checks the
+// end, the bindings and the flags; and then strikes the message, so that nothing of what is refused
+// uses the grant up. Once struck it is: if the reply is lost Carol needs another one. Introduce and
+// Revoked are asked again whenever a ticket comes. A share is required, always, with tickets too. The context, and all that
+// come of its tickets, end with the grant, or with Alice's context with Bob if that is earlier.
+//
+// What Alice sealed for Bob is an attribute of his end of the context (AttributeIntroduction) and of those
+// that come of its tickets; if it does not fit a ticket, there is none.
+//
+// An introduction proves to Bob that Alice said so, lately, to somebody whom she calls Carol, and that
+// this is whoever has the key that Alice let Carol have. It does not prove that this is Carol: Alice has the key, so
+// she can come as Carol, be Bob to Carol, and stand between the two if she is on the path; Carol can lend the
+// key. The name is what Alice calls her: an application that admits
+// (Alice, Carol) trusts Alice in this. Who only listens, Alice included, does not get the context's keys, as the
+// share is not hers, and learns who came and when. To Carol it proves that the peer is whom Alice calls Bob, or Alice.
+// Nobody else's name can be used: the introducer's is that of the context which opened the message.
+//
+// Introduced contexts introduce nobody: package seal refuses to make such grants of one, and to redeem them;
+// and neither name here may be an introduced one. Package reauth over Introduced issues no tickets.
+//
 // # What is not claimed
 //
 // Without shares, who gets the ring, or the initiator's tickets, before they are erased reads what
@@ -93,7 +141,7 @@
 //
 // # What is not there
 //
-// Grants of package seal are not redeemed: kind 2 of RESUME is a DefectiveToken, and
-// there is no mechanism oid.Introduced. Resumed contexts cannot be exported. Files of rings
+// Resumed and introduced contexts cannot be exported. Credentials of grants live as long as the process:
+// tickets of introductions that are in a file serve nobody who has lost the grant. Files of rings
 // and tickets need flock, so there are none on Windows, Solaris, AIX and Plan 9.
 package reauth
