@@ -5,6 +5,11 @@
  * for none) and answers each with "ok ..." or "error MAJOR".
  *
  *   s wrap CONF MSG | s iov CONF MSG | s unwrap TOKEN | s mic MSG | s verify MSG TOKEN | s prf KEY IN N
+ *   s aead CONF AD MSG | s unaead AD TOKEN | s limit CONF N | s key
+ *   s seal CONF TRAILER (d|s OCTETS)...            answers header, trailer and the data
+ *   s open HEADER TRAILER (d|s OCTETS)...          answers CONF and the data
+ *
+ * TRAILER is 1 or 0 for seal, "-" for open if there is none; d is data, s sign-only.
  *
  * usage: mitpeer SERVICE@HOST FLAGS
  */
@@ -87,6 +92,73 @@ static void iov(gss_ctx_id_t c, int conf) {
 	putchar('\n');
 }
 
+/* pieces reads data and sign-only buffers into v, and returns their number. */
+static int pieces(gss_iov_buffer_desc *v) {
+	int n = 0;
+	char *w;
+	while ((w = strtok(NULL, " \n")) != NULL) {
+		v[n].type = *w == 'd' ? GSS_IOV_BUFFER_TYPE_DATA : GSS_IOV_BUFFER_TYPE_SIGN_ONLY;
+		v[n++].buffer = get();
+	}
+	return n;
+}
+
+static void tell_pieces(gss_iov_buffer_desc *v, int n) {
+	for (int i = 0; i < n; i++)
+		if (v[i].type == GSS_IOV_BUFFER_TYPE_DATA) put(v[i].buffer.value, v[i].buffer.length);
+	putchar('\n');
+}
+
+static void sealiov(gss_ctx_id_t c) {
+	OM_uint32 maj, min;
+	gss_iov_buffer_desc v[20];
+	int conf = atoi(strtok(NULL, " \n")), trailer = atoi(strtok(NULL, " \n"));
+	int n = pieces(v + 1) + 1;
+	memset(v, 0, sizeof v[0]);
+	v[0].type = GSS_IOV_BUFFER_TYPE_HEADER | GSS_IOV_BUFFER_FLAG_ALLOCATE;
+	if (trailer) {
+		memset(v + n, 0, 2 * sizeof v[0]);
+		v[n++].type = GSS_IOV_BUFFER_TYPE_PADDING | GSS_IOV_BUFFER_FLAG_ALLOCATE;
+		v[n++].type = GSS_IOV_BUFFER_TYPE_TRAILER | GSS_IOV_BUFFER_FLAG_ALLOCATE;
+	}
+	maj = gss_wrap_iov(&min, c, conf, GSS_C_QOP_DEFAULT, NULL, v, n);
+	if (maj) { printf("error %x\n", maj); return; }
+	printf("ok");
+	put(v[0].buffer.value, v[0].buffer.length);
+	if (trailer) put(v[n - 1].buffer.value, v[n - 1].buffer.length);
+	else put("", 0);
+	tell_pieces(v, n);
+}
+
+static void openiov(gss_ctx_id_t c) {
+	OM_uint32 maj, min;
+	gss_iov_buffer_desc v[20];
+	gss_buffer_desc trailer;
+	int conf = 0;
+	v[0].type = GSS_IOV_BUFFER_TYPE_HEADER;
+	v[0].buffer = get();
+	trailer = get();
+	int n = pieces(v + 1) + 1;
+	if (trailer.length) {
+		v[n].type = GSS_IOV_BUFFER_TYPE_TRAILER;
+		v[n++].buffer = trailer;
+	}
+	maj = gss_unwrap_iov(&min, c, &conf, NULL, v, n);
+	if (maj) { printf("error %x\n", maj); return; }
+	printf("ok %d", conf);
+	tell_pieces(v, n);
+}
+
+static void sessionkey(gss_ctx_id_t c) {
+	OM_uint32 maj, min;
+	gss_buffer_set_t set;
+	maj = gss_inquire_sec_context_by_oid(&min, c, GSS_C_INQ_SSPI_SESSION_KEY, &set);
+	if (maj) { printf("error %x\n", maj); return; }
+	printf("ok");
+	put(set->elements[0].value, set->elements[0].length);
+	putchar('\n');
+}
+
 int main(int argc, char **argv) {
 	OM_uint32 maj, min, imaj = GSS_S_CONTINUE_NEEDED, amaj = GSS_S_CONTINUE_NEEDED;
 	gss_ctx_id_t i = GSS_C_NO_CONTEXT, a = GSS_C_NO_CONTEXT;
@@ -120,6 +192,28 @@ int main(int argc, char **argv) {
 			iov(c, atoi(strtok(NULL, " \n")));
 			fflush(stdout);
 			continue;
+		} else if (!strcmp(op, "seal") || !strcmp(op, "open") || !strcmp(op, "key")) {
+			if (*op == 's') sealiov(c);
+			else if (*op == 'o') openiov(c);
+			else sessionkey(c);
+			fflush(stdout);
+			continue;
+		} else if (!strcmp(op, "limit")) {
+			int want = atoi(strtok(NULL, " \n"));
+			OM_uint32 size;
+			maj = gss_wrap_size_limit(&min, c, want, GSS_C_QOP_DEFAULT, atoi(strtok(NULL, " \n")), &size);
+			printf(maj ? "error %x\n" : "ok %u\n", maj ? maj : size);
+			fflush(stdout);
+			continue;
+		} else if (!strcmp(op, "aead")) {
+			int want = atoi(strtok(NULL, " \n"));
+			x = get();
+			y = get();
+			maj = gss_wrap_aead(&min, c, want, GSS_C_QOP_DEFAULT, x.length ? &x : NULL, &y, NULL, &out);
+		} else if (!strcmp(op, "unaead")) {
+			x = get();
+			y = get();
+			maj = gss_unwrap_aead(&min, c, &y, x.length ? &x : NULL, &out, &conf, NULL);
 		} else if (!strcmp(op, "unwrap")) {
 			x = get();
 			maj = gss_unwrap(&min, c, &x, &out, &conf, NULL);
