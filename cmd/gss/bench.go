@@ -18,6 +18,7 @@ type bench struct {
 var benches = []bench{
 	{"seal", "sealing and unsealing, beside what comes next to them", benchSeal},
 	{"krb5", "Kerberos, beside the MIT krb5 library that is installed", benchKrb5},
+	{"reauth", "coming back: resumption, beside what establishes contexts", benchReauth},
 	{"rpc", "remote procedure calls, with protection and without, and with many contexts", benchRPC},
 }
 
