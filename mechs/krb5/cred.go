@@ -38,6 +38,7 @@ type shared struct {
 	password  string
 	keys      *keytab    // nil without a keytab
 	cache     cacheStore // where new tickets are stored too; nil: nowhere
+	proxy     *proxy     // who acts for principal; nil: nobody
 
 	// exchange is held, by whoever has put a value in, while a KDC is asked, so
 	// that many handshakes with a new service make one exchange.
@@ -135,6 +136,9 @@ func (s *shared) release() {
 	s.password = "" // a string cannot be overwritten
 	if s.keys != nil {
 		s.keys.erase()
+	}
+	if s.proxy != nil {
+		s.proxy.service.Close()
 	}
 	for _, t := range s.tickets {
 		t.key.Erase()

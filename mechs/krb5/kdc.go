@@ -57,6 +57,13 @@ func (m *Mech) exchangeFor(ctx context.Context, s *shared, server ikrb5.Principa
 	if t := s.get(server.String(), time.Now().Add(freshness)); t != nil {
 		return t, nil
 	}
+	if s.proxy != nil {
+		t, err := m.s4u2proxy(ctx, s, server)
+		if err == nil {
+			s.put(t)
+		}
+		return t, err
+	}
 	if m.config.refers(server, home) {
 		return m.refer(ctx, s, server)
 	}
@@ -79,12 +86,17 @@ func tgtName(realm, issuer string) ikrb5.Principal {
 // asExchange gets a TGT, RFC 4120 §3.1: first without pre-authentication, from
 // which it learns what the KDC wants; then with an encrypted time stamp.
 func (m *Mech) asExchange(ctx context.Context, s *shared) (*ticket, error) {
+	return m.logIn(ctx, s, m.config.Forwardable)
+}
+
+// logIn is asExchange for a TGT that is forwardable or not.
+func (m *Mech) logIn(ctx context.Context, s *shared, forwardable bool) (*ticket, error) {
 	if s.password == "" && s.keys == nil {
 		return nil, errNoTGT
 	}
 	server := tgtName(s.principal.Realm, s.principal.Realm)
 	body := m.requestBody(server)
-	if m.config.Forwardable {
+	if forwardable {
 		body.Options |= ikrb5.KDCForwardable
 	}
 	if m.config.RenewLifetime > 0 {
@@ -216,6 +228,9 @@ type tgsRequest struct {
 	// signed, if not nil, makes more pre-authentication data of the request's nonce
 	// and the key that the request is signed with.
 	signed func(nonce uint32, key *ikrb5.Key) ([]ikrb5.PAData, error)
+
+	// check, if not nil, looks at the reply too, which it does not change.
+	check func(req *ikrb5.KDCReq, rep *ikrb5.KDCRep, key *ikrb5.Key) error
 }
 
 // tgsExchange gets a ticket for server from the realm that tgt is for, RFC 4120 §3.3.
@@ -259,6 +274,11 @@ func (m *Mech) tgs(ctx context.Context, owner ikrb5.Principal, tgt *ticket, r *t
 	rep, err := m.askKDC(ctx, r.server.Realm, &req)
 	if err != nil {
 		return nil, err
+	}
+	if r.check != nil {
+		if err := r.check(&req, rep, tgt.key); err != nil {
+			return nil, err
+		}
 	}
 	return m.openReply(r, &req, rep, tgt.key, ikrb5.UsageTGSRepSession)
 }
@@ -338,7 +358,9 @@ func kdcError(err error) error {
 	switch {
 	case errors.Is(err, errNoTGT):
 		e.Major = gss.NoCred
-	case errors.Is(err, errNoEncType), code == ikrb5.KDC_ERR_ETYPE_NOSUPP:
+	case errors.Is(err, errDelegation):
+		e.Major = gss.Unauthorized
+	case errors.Is(err, errNoEncType), errors.Is(err, errOtherRealm), code == ikrb5.KDC_ERR_ETYPE_NOSUPP:
 		e.Major = gss.Unavailable
 	case !ok:
 	case code == ikrb5.KDC_ERR_C_PRINCIPAL_UNKNOWN, code == ikrb5.KDC_ERR_CLIENT_REVOKED, code == ikrb5.KDC_ERR_KEY_EXPIRED,
