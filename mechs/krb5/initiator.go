@@ -35,7 +35,7 @@ func (h *initiator) Step(ctx context.Context, in []byte) (out []byte, sc gss.Con
 	case h.ticket == nil:
 		out, sc, err = h.request(ctx, in)
 	default:
-		sc, err = h.reply(in)
+		out, sc, err = h.reply(in)
 	}
 	if err != nil || sc != nil {
 		h.Close()
@@ -84,7 +84,11 @@ func (h *initiator) request(ctx context.Context, in []byte) ([]byte, gss.Context
 		}
 	}
 	s := h.cred.shared
-	flags := (h.opts.Require|h.opts.Request)&services | gss.ProtReady
+	asked := h.opts.Require | h.opts.Request
+	flags := asked&services | gss.ProtReady
+	if flags.Has(gss.DCEStyle) {
+		flags |= gss.Mutual // three legs are no fewer
+	}
 	if isAnonymous(s.principal.Name) {
 		flags |= gss.Anon
 	}
@@ -94,21 +98,25 @@ func (h *initiator) request(ctx context.Context, in []byte) ([]byte, gss.Context
 		return nil, nil, err
 	}
 	peer = mechName(t.server) // whose realm may be found by referral
+	if !h.m.config.permits(t.key.EType()) {
+		return nil, nil, initError(gss.Unavailable, errNoEncType)
+	}
+	cred, more, err := h.delegate(ctx, asked, t)
+	if err != nil {
+		return nil, nil, err
+	}
 	h.info = gss.Info{
 		Mech: oid.Krb5, Local: partyName(s.principal), Peer: peer,
-		Initiator: true, Flags: flags, Expiry: t.end,
+		Initiator: true, Flags: flags | more, Expiry: t.end,
 	}
 	if err := h.opts.Check(h.info); err != nil {
 		return nil, nil, err
 	}
-	if !h.m.config.permits(t.key.EType()) {
-		return nil, nil, initError(gss.Unavailable, errNoEncType)
-	}
-	msg, err := h.apReq(s.principal, t)
+	msg, err := h.apReq(s.principal, t, cred)
 	if err != nil {
 		return nil, nil, initError(gss.Failure, err)
 	}
-	out := frame(tokAPReq, msg)
+	out := frameUnless(flags.Has(gss.DCEStyle), tokAPReq, msg)
 	if flags.Has(gss.Mutual) {
 		h.ticket = t
 		return out, nil, nil
@@ -122,15 +130,15 @@ func (h *initiator) request(ctx context.Context, in []byte) ([]byte, gss.Context
 }
 
 // apReq returns an AP-REQ, whose authenticator has a fresh subkey and sequence
-// number.
-func (h *initiator) apReq(client ikrb5.Principal, t *ticket) ([]byte, error) {
+// number, and cred, a KRB-CRED, if there is one.
+func (h *initiator) apReq(client ikrb5.Principal, t *ticket, cred []byte) ([]byte, error) {
 	var err error
 	if h.subkey, err = ikrb5.RandomKey(t.key.EType()); err != nil {
 		return nil, err
 	}
 	// 30 bits leave room before 2³², at which old implementations wrap around.
 	h.ctime, h.seq = h.m.stamp(), nonce()>>1
-	sum := gssChecksum{bindings: hashBindings(h.opts.Bindings), flags: h.info.Flags & wireFlags}
+	sum := gssChecksum{bindings: hashBindings(h.opts.Bindings), flags: h.info.Flags & (wireFlags | gss.Deleg), cred: cred}
 	subkey := ikrb5.EncryptionKey{EType: h.subkey.EType(), Value: h.subkey.Bytes()}
 	defer subkey.Erase()
 	auth := ikrb5.Authenticator{
@@ -142,6 +150,7 @@ func (h *initiator) apReq(client ikrb5.Principal, t *ticket) ([]byte, error) {
 		Subkey:    &subkey,
 		SeqNumber: h.seq,
 		HasSeq:    true,
+		AuthData:  h.authData(t),
 	}
 	plain := auth.Append(nil)
 	defer clear(plain)
@@ -158,52 +167,48 @@ func (h *initiator) apReq(client ikrb5.Principal, t *ticket) ([]byte, error) {
 
 // reply reads the AP-REP, or the KRB-ERROR in its place. The latter is not
 // authenticated: it ends the handshake, as a lost connection would, and no more.
-func (h *initiator) reply(in []byte) (gss.Context, error) {
-	id, msg, ok := unframe(in)
+// In DCE style it returns the third leg.
+func (h *initiator) reply(in []byte) ([]byte, gss.Context, error) {
+	dce := h.info.Flags.Has(gss.DCEStyle)
+	id, msg, ok := unframeUnless(dce, in)
 	switch {
 	case ok && id == tokAPRep:
 	case ok && id == tokError:
 		kerr, err := ikrb5.ParseKRBError(msg)
 		if err != nil {
-			return nil, initError(gss.DefectiveToken, err)
+			return nil, nil, initError(gss.DefectiveToken, err)
 		}
-		return nil, &gss.Error{Op: "Init_sec_context", Mech: oid.Krb5, Major: remoteMajor(kerr.Code), Minor: uint32(kerr.Code), Remote: true, Err: kerr}
+		return nil, nil, &gss.Error{Op: "Init_sec_context", Mech: oid.Krb5, Major: remoteMajor(kerr.Code), Minor: uint32(kerr.Code), Remote: true, Err: kerr}
 	default:
-		return nil, initError(gss.DefectiveToken, nil)
+		return nil, nil, initError(gss.DefectiveToken, nil)
 	}
-	rep, err := ikrb5.ParseAPRep(msg)
+	part, err := openAPRep(msg, h.ticket.key)
 	if err != nil {
-		return nil, initError(gss.DefectiveToken, err)
-	}
-	if rep.EncPart.EType != h.ticket.key.EType() {
-		return nil, initError(gss.DefectiveToken, errNoEncType)
-	}
-	plain, err := h.ticket.key.Decrypt(nil, rep.EncPart.Cipher, ikrb5.UsageAPRepEnc)
-	if err != nil {
-		return nil, initError(gss.BadMIC, err)
-	}
-	defer clear(plain)
-	part, err := ikrb5.ParseEncAPRepPart(plain)
-	if err != nil {
-		return nil, initError(gss.DefectiveToken, err)
+		return nil, nil, initError(majorOfRep(err), err)
 	}
 	if part.Subkey != nil {
 		defer part.Subkey.Erase()
 	}
 	if !sameStamp(part.CTime, part.CUsec, h.ctime) {
-		return nil, initError(gss.BadMIC, ikrb5.KRB_AP_ERR_MUT_FAIL)
+		return nil, nil, initError(gss.BadMIC, ikrb5.KRB_AP_ERR_MUT_FAIL)
 	}
-	if part.Subkey == nil {
-		return h.context(nil, part.SeqNumber)
+	var key *ikrb5.Key
+	if part.Subkey != nil {
+		if !h.m.config.permits(part.Subkey.EType) {
+			return nil, nil, initError(gss.Unavailable, errNoEncType)
+		}
+		if key, err = part.Subkey.Key(); err != nil {
+			return nil, nil, initError(gss.DefectiveToken, err)
+		}
 	}
-	if !h.m.config.permits(part.Subkey.EType) {
-		return nil, initError(gss.Unavailable, errNoEncType)
+	var out []byte
+	if dce {
+		if out, err = thirdLeg(h.ticket.key, h.ctime, part.SeqNumber); err != nil {
+			return nil, nil, initError(gss.Failure, err)
+		}
 	}
-	key, err := part.Subkey.Key()
-	if err != nil {
-		return nil, initError(gss.DefectiveToken, err)
-	}
-	return h.context(key, part.SeqNumber)
+	sc, err := h.context(key, part.SeqNumber)
+	return out, sc, err
 }
 
 // context makes the context, which gets h's subkey, and key, the acceptor's
@@ -216,7 +221,7 @@ func (h *initiator) context(key *ikrb5.Key, recvSeq uint32) (gss.Context, error)
 
 // newSubkeyContext makes a context, which owns both keys. acceptor is nil if that
 // side asserted no subkey.
-func newSubkeyContext(info gss.Info, acceptor, initiator *ikrb5.Key, sendSeq, recvSeq uint32) gss.Context {
+func newSubkeyContext(info gss.Info, acceptor, initiator *ikrb5.Key, sendSeq, recvSeq uint32) *secContext {
 	p := contextParams{
 		info: info, initiator: info.Initiator, key: acceptor, partial: initiator,
 		acceptorSubkey: acceptor != nil, sendSeq: uint64(sendSeq), recvSeq: uint64(recvSeq),
