@@ -130,7 +130,7 @@ func (h *answering) answer(ctx context.Context, c *claim) ([]byte, gss.Context, 
 // fresh reports whether the store vouches that this RESUME is new.
 func (h *answering) fresh(ctx context.Context, sent, now, issued time.Time) bool {
 	o := &h.m.o
-	if o.Store == nil || o.Ring.path != "" && o.Ring.Domain() != o.StoreDomain || now.Sub(sent).Abs() > skew {
+	if o.Store == nil || o.Ring.keeper != nil && o.Ring.Domain() != o.StoreDomain || now.Sub(sent).Abs() > skew {
 		return false
 	}
 	from := sent.Add(-skew)

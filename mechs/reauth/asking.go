@@ -1,7 +1,6 @@
 package reauth
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 
@@ -55,6 +54,9 @@ func (h *asking) ask(e *entry) gss.Flags {
 	return (h.o.Require | h.o.Request | gss.Integ) & services & e.flags
 }
 
+// framing is room for what gss.AppendToken adds, with an OID of any usual length.
+const framing = 64
+
 // send sends r, whose kind, group and credential are there, with a, whose time and names
 // are.
 func (h *asking) send(e *entry, r *resume, a *authenticator) ([]byte, gss.Context, error) {
@@ -77,7 +79,8 @@ func (h *asking) send(e *entry, r *resume, a *authenticator) ([]byte, gss.Contex
 	h.keys.authenticated(auth)
 	h.ni = r.ni
 	h.m.waits.add(h.ni)
-	return gss.AppendToken(nil, h.m.oid, appendVec16(head, auth)), nil, nil
+	head = appendVec16(head, auth)
+	return gss.AppendToken(make([]byte, 0, len(head)+framing), h.m.oid, head), nil, nil
 }
 
 // refused reports whether the answer is REFUSED.
@@ -148,7 +151,7 @@ func (h *asking) keep(a *answered, psk []byte) {
 	}
 	e := *h.entry
 	e.tf |= h.bind.present // tfBound
-	e.ticket, e.psk, e.end = bytes.Clone(a.ticket), psk, a.end
+	e.ticket, e.psk, e.end = a.ticket, psk, a.end
 	e.uses, e.refusals = 0, 0
 	h.m.o.Cache.put(&e, h.entry.ticket)
 }

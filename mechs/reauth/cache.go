@@ -51,7 +51,8 @@ const (
 //
 //	u8 1 ‖ u8 tf ‖ u8 uses ‖ u8 refusals ‖ u32 flags ‖ u64 end ‖ ticket ‖ psk(32) ‖ vec16 N(initiator) ‖ vec16 N(acceptor)
 //
-// Only the Cache writes to it, under its lock; take hands out copies.
+// Only the Cache writes to it, under its lock; take hands out copies. Nobody writes to a
+// ticket.
 type entry struct {
 	key            [keyOctets]byte
 	tf             byte
@@ -143,7 +144,9 @@ func (c *Cache) take(key [32]byte, now time.Time, fits func(*entry) bool) (found
 		if best.uses < 255 {
 			best.uses++
 		}
-		found = best.clone()
+		found = new(entry)
+		*found = *best
+		found.psk = bytes.Clone(best.psk) // tickets are never written to
 		return true
 	})
 	return found

@@ -93,12 +93,16 @@ var noNonce [12]byte
 // seal is AES-256-GCM with a nonce of zeros: every key encrypts one plaintext. It
 // erases key.
 func seal(key, p []byte) ([]byte, error) {
+	return appendSealed(make([]byte, 0, len(p)+tagLen), key, p)
+}
+
+func appendSealed(dst, key, p []byte) ([]byte, error) {
 	defer clear(key)
 	a, err := record.AES256GCM(key)
 	if err != nil {
 		return nil, err
 	}
-	return a.Seal(make([]byte, 0, len(p)+tagLen), noNonce[:], p, nil), nil
+	return a.Seal(dst, noNonce[:], p, nil), nil
 }
 
 // open is seal's opposite. It erases key.

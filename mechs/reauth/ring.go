@@ -19,7 +19,6 @@ import (
 // once a minute. While that fails it goes on with the keys that it has: when they are due
 // to be replaced it issues no tickets.
 type Ring struct {
-	path   string // stands for where it is shared; empty: in memory only
 	keeper Keeper // nil: in memory only
 
 	asking sync.Mutex // one question to the keeper at a time; taken before mu
@@ -73,7 +72,7 @@ func OpenRing(path string) (*Ring, error) {
 
 // ShareRing returns the ring that k keeps, which it makes if there is none.
 func ShareRing(ctx context.Context, k Keeper) (*Ring, error) {
-	r := &Ring{path: "kept", keeper: k}
+	r := &Ring{keeper: k}
 	r.asking.Lock()
 	defer r.asking.Unlock()
 	if err := r.change(ctx, func(*ringKeys) bool { return false }); err != nil {

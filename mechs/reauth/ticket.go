@@ -102,11 +102,11 @@ func (r *Ring) seal(t *ticket, now time.Time, life time.Duration) []byte {
 	if key == nil {
 		return nil
 	}
-	c, err := seal(key, body)
+	out, err := appendSealed(out, key, body)
 	if err != nil {
 		return nil
 	}
-	return append(out, c...)
+	return out
 }
 
 // open decrypts a ticket.
