@@ -132,7 +132,7 @@ func (v *introducedVector) run(t *testing.T) {
 	if _, err := recipient.Add(&prfContext{gss.Info{Mech: mech, Local: bob, Peer: alice, Flags: gss.DefaultFlags}, v.PRF}); err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(time.UnixMilli(v.Flights[0].Now).Sub(time.Now()))
+	time.Sleep(time.Until(time.UnixMilli(v.Flights[0].Now)))
 	held, err := relay.Accept(v.Grant)
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +150,7 @@ func (v *introducedVector) run(t *testing.T) {
 	server := Introduced(recipient, IntroducedOptions{Introduce: func(by, who gss.Name) bool { return by == alice && who == carol },
 		Ring: ringOf(v.RingID, v.RingKey, time.UnixMilli(v.AuthTime))})
 	for _, x := range v.Flights {
-		time.Sleep(time.UnixMilli(x.Now).Sub(time.Now()))
+		time.Sleep(time.Until(time.UnixMilli(x.Now)))
 		r, ok := parseResume(x.Resume)
 		if !ok || r.kind != x.Kind || r.group != X25519 {
 			t.Fatal("RESUME")
