@@ -1,0 +1,136 @@
+package krb5
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/gsseal/gss"
+	ikrb5 "github.com/gsseal/gss/internal/krb5"
+)
+
+// refer makes a fake KDC answer for another service than it was asked for.
+func (k *fakeKDC) refer(req *ikrb5.KDCReq, to ikrb5.Principal) []byte {
+	part := k.part(req)
+	part.SRealm, part.SName = to.Realm, to.Name
+	rep := k.rep(req, part)
+	rep.Ticket.Realm, rep.Ticket.SName = to.Realm, to.Name
+	return rep.Append(nil)
+}
+
+// KDCs that send a client in a circle, or on and on, or where it did not ask to go.
+func TestWanderingKDCs(t *testing.T) {
+	for name, tt := range map[string]struct {
+		to    func(n int, req *ikrb5.KDCReq) ikrb5.Principal // of the nth TGS request
+		paths map[string]map[string][]string
+		most  int // requests
+	}{
+		"on and on":      {to: func(n int, req *ikrb5.KDCReq) ikrb5.Principal { return tgtName(fmt.Sprint("R", n), req.Body.Realm) }, most: maxHops},
+		"back at once":   {to: func(n int, req *ikrb5.KDCReq) ikrb5.Principal { return tgtName(testRealm, req.Body.Realm) }, most: 1},
+		"in a circle":    {to: func(n int, req *ikrb5.KDCReq) ikrb5.Principal { return tgtName(fmt.Sprint("R", n%3), req.Body.Realm) }, most: 4},
+		"another issuer": {to: func(n int, req *ikrb5.KDCReq) ikrb5.Principal { return tgtName("R1", "R2") }, most: 1},
+		"no TGT": {to: func(n int, req *ikrb5.KDCReq) ikrb5.Principal {
+			return ikrb5.Principal{Name: ikrb5.PrincipalName{Components: []string{"host", "evil"}}, Realm: req.Body.Realm}
+		}, most: 1},
+		"off the configured path": {
+			to:    func(n int, req *ikrb5.KDCReq) ikrb5.Principal { return tgtName("R1", req.Body.Realm) },
+			paths: map[string]map[string][]string{testRealm: {"FAR": {"R2"}}}, most: 1,
+		},
+	} {
+		for _, target := range []gss.Name{mechName(ikrb5.Principal{Name: ikrb5.PrincipalName{Components: []string{"host", "h"}}, Realm: "FAR"}), gss.Service("host", "unknown")} {
+			if tt.paths != nil && target.Mech == "" {
+				continue // no path is known for what nobody knows
+			}
+			k, m, cred := newFakeKDC(t)
+			m.config.KDCs["FAR"], m.config.CAPaths = []string{"tcp/kdc"}, tt.paths
+			for i := range 50 {
+				m.config.KDCs[fmt.Sprint("R", i)] = []string{"tcp/kdc"}
+			}
+			asked := 0
+			k.answer = func(req *ikrb5.KDCReq) []byte {
+				if !req.TGS {
+					return k.honest(req)
+				}
+				asked++
+				return k.refer(req, tt.to(asked, req))
+			}
+			h, err := m.Initiate(target, &gss.InitOptions{Credentials: []gss.Credential{cred}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, _, err := h.Step(t.Context(), nil); gss.MajorOf(err) != gss.Failure || asked > tt.most {
+				t.Errorf("%s, %v: %v after %d requests", name, target, err, asked)
+			}
+			h.Close()
+		}
+	}
+}
+
+// A KDC that does not know of S4U, with somebody on the way who writes the user's name
+// into its reply, does not give a service's own ticket for the user's.
+func TestS4USelfUnsigned(t *testing.T) {
+	f := newForger(t, ikrb5.AES256SHA2)
+	k := &fakeKDC{key: f.key}
+	user := ikrb5.Principal{Name: ikrb5.PrincipalName{Type: 1, Components: []string{"alice"}}, Realm: testRealm}
+	cred, err := FromKeytab(f.keytab(), f.server.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cred.Close()
+	m := New(Options{Config: &Config{Forwardable: true, KDCs: map[string][]string{testRealm: {"tcp/kdc"}}}, Dial: k.dial})
+	for name, tt := range map[string]struct {
+		inside  ikrb5.Principal // the ticket's client
+		padata  func(req *ikrb5.KDCReq) []ikrb5.PAData
+		keytab  bool
+		allowed bool
+	}{
+		"nothing said, own ticket":        {inside: f.server, keytab: true},
+		"nothing said, the user's ticket": {inside: user, keytab: true, allowed: true},
+		"nothing said, no key to look":    {inside: user},
+		"said by the KDC":                 {inside: f.server, padata: k.understood(user, 0, ikrb5.UsageS4UX509UserReply), allowed: true},
+		"said in the request's way":       {inside: f.server, padata: k.understood(user, 0, ikrb5.UsageS4UX509UserRequest), keytab: true},
+		"of another request":              {inside: f.server, padata: k.understood(user, 1, ikrb5.UsageS4UX509UserReply), keytab: true},
+		"of another user":                 {inside: user, padata: k.understood(f.server, 0, ikrb5.UsageS4UX509UserReply), keytab: true},
+		"rubbish": {inside: user, keytab: true, padata: func(*ikrb5.KDCReq) []ikrb5.PAData {
+			return []ikrb5.PAData{{Type: ikrb5.PAS4UX509User, Value: []byte{0x30}}}
+		}},
+	} {
+		service := cred
+		k.answer = func(req *ikrb5.KDCReq) []byte {
+			rep := k.rep(req, k.part(req))
+			if !req.TGS {
+				rep.CName = f.server.Name
+				return rep.Append(nil)
+			}
+			part := f.ticketPart()
+			part.CName, part.CRealm = tt.inside.Name, tt.inside.Realm
+			rep.Ticket = f.ticket(part)
+			rep.CName, rep.CRealm = user.Name, user.Realm
+			if tt.padata != nil {
+				rep.PAData = tt.padata(req)
+			}
+			return rep.Append(nil)
+		}
+		if !tt.keytab {
+			tgt := &ticket{server: tgtName(testRealm, testRealm), raw: k.honestTicket(), key: k.key, start: f.ticketPart().AuthTime, end: f.ticketPart().EndTime, flags: ikrb5.TicketForwardable}
+			if service, err = FromCCache(testCCache(f.server, tgt)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c, err := m.Impersonate(t.Context(), service, mechName(user))
+		if (err == nil) != tt.allowed || err != nil && !errors.Is(err, errReply) && !errors.Is(err, ikrb5.ErrMalformed) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if c != nil {
+			c.Close()
+		}
+	}
+}
+
+// understood is a KDC's signature under that it issued a ticket of user.
+func (k *fakeKDC) understood(user ikrb5.Principal, off uint32, usage uint32) func(*ikrb5.KDCReq) []ikrb5.PAData {
+	return func(req *ikrb5.KDCReq) []ikrb5.PAData {
+		id := ikrb5.S4UUserID{Nonce: req.Body.Nonce + off, CName: user.Name, CRealm: user.Realm}
+		return []ikrb5.PAData{{Type: ikrb5.PAS4UX509User, Value: ikrb5.NewPAS4UX509User(id, k.key, usage).Append(nil)}}
+	}
+}
