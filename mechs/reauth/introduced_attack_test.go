@@ -921,3 +921,58 @@ func TestIntroducedWithinReauth(t *testing.T) {
 		}
 	}
 }
+
+// The introducer can be Bob to Carol, as she has the key. But even then a context is no longer and no
+// more than what Carol asked for, and on her channel.
+func TestIntroducedAnswerOfTheIntroducer(t *testing.T) {
+	x := toys(t, IntroducedOptions{Cache: NewCache(CacheOptions{Entries: -1})}, IntroducedOptions{})
+	x.init.Require = gss.Mutual | gss.Integ
+	x.init.Bindings = []byte("tls-exporter:a")
+	bind := newBinding(x.init.Bindings)
+	for what, tt := range map[string]struct {
+		change func(*answered)
+		want   gss.Major
+	}{
+		"as it should be":   {func(*answered) {}, 0},
+		"a later end":       {func(a *answered) { a.end = a.end.Add(time.Millisecond) }, gss.DefectiveToken},
+		"more flags":        {func(a *answered) { a.flags |= gss.Conf }, gss.DefectiveToken},
+		"fewer than needed": {func(a *answered) { a.flags = gss.Integ }, gss.Unavailable},
+		"another channel":   {func(a *answered) { a.bind = newBinding([]byte("tls-exporter:b")) }, gss.BadBindings},
+		"no channel":        {func(a *answered) { a.bind = newBinding(nil) }, gss.BadBindings},
+		"a short ticket":    {func(a *answered) { a.ticket = make([]byte, ticketLen-1) }, gss.DefectiveToken},
+		"a ticket":          {func(a *answered) { a.ticket = make([]byte, ticketLen) }, 0},
+	} {
+		held := x.hold("", nil)
+		tok, h := x.flight(x.credential(held, x.carol))
+		_, in, _ := gss.ParseToken(tok)
+		r, _ := parseResume(in)
+		k := newSchedule(kindGrant, x.stolen(held).key, oid.Introduced.AppendDER(nil), r.head)
+		k.authenticated(r.auth)
+		pub, secret, err := answer(r.group, r.share)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := resumed{nr: make([]byte, nonceLen), share: pub}
+		head := w.appendHead(nil)
+		k.agreed(secret, head)
+		a := answered{time: time.Now(), flags: gss.Mutual | gss.Integ, end: held.NotAfter(), bind: bind}
+		tt.change(&a)
+		reply, err := seal(k.replyKey(), a.marshal())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, sc, err := h.Step(t.Context(), appendVec16(head, reply))
+		if tt.want == 0 {
+			if err != nil {
+				t.Errorf("%s: %v", what, err)
+			} else {
+				sc.Close()
+			}
+			continue
+		}
+		if sc != nil {
+			t.Errorf("%s: a context", what)
+		}
+		wantMajor(t, what, err, tt.want)
+	}
+}
