@@ -1,8 +1,11 @@
 package reauth
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"crypto/subtle"
 	"errors"
+	"slices"
 
 	"github.com/gsseal/gss/internal/record"
 )
@@ -44,7 +47,7 @@ func appendHash(dst []byte, parts ...[]byte) []byte {
 }
 
 // mac is HMAC-SHA-256 (RFC 2104) of the parts, one behind the other.
-func mac(key []byte, parts ...[]byte) []byte { return hmacOf(key, "", parts, "") }
+func mac(key []byte, parts ...[]byte) []byte { return appendMAC(nil, key, "", parts, "") }
 
 // extract is HKDF-Extract, RFC 5869 §2.2.
 func extract(salt, secret []byte) []byte { return mac(salt, secret) }
@@ -52,40 +55,40 @@ func extract(salt, secret []byte) []byte { return mac(salt, secret) }
 // expand is HKDF-Expand for 32 octets, RFC 5869 §2.3; its info is label and the
 // parts.
 func expand(prk []byte, label string, parts ...[]byte) []byte {
-	return hmacOf(prk, label, parts, "\x01")
+	return appendMAC(nil, prk, label, parts, "\x01")
 }
 
-// hmacOf is HMAC-SHA-256 of label, the parts and end. Keys are used once or twice here, for
-// little: what is on the stack takes half the time of a crypto/hmac.Hash, and leaves
-// nothing of the key to the garbage collector.
-func hmacOf(key []byte, label string, parts [][]byte, end string) []byte {
+// The pads of HMAC.
+var ipad, opad = bytes.Repeat([]byte{0x36}, sha256.BlockSize), bytes.Repeat([]byte{0x5c}, sha256.BlockSize)
+
+// appendMAC appends HMAC-SHA-256 of label, the parts and end. Keys are used once or twice
+// here, for little: what is on the stack takes a third of the time of a crypto/hmac.Hash, and
+// leaves nothing of the key to the garbage collector.
+func appendMAC(dst, key []byte, label string, parts [][]byte, end string) []byte {
 	const block = sha256.BlockSize
+	var k [block]byte
 	if len(key) > block {
 		h := sha256.Sum256(key)
-		key = h[:]
+		copy(k[:], h[:])
+	} else {
+		copy(k[:], key)
 	}
-	var room [block + 448]byte
+	var room [block + 192]byte
 	b := room[:block]
-	copy(b, key)
-	for i := range b {
-		b[i] ^= 0x36
-	}
+	subtle.XORBytes(b, k[:], ipad)
 	b = append(b, label...)
 	for _, p := range parts {
 		b = append(b, p...)
 	}
 	b = append(b, end...)
-	inner := sha256.Sum256(b)
-	clear(b[block:])
-	b = b[:block+sha256.Size]
-	for i := range block {
-		b[i] ^= 0x36 ^ 0x5c
-	}
-	copy(b[block:], inner[:])
-	outer := sha256.Sum256(b)
+	sum := sha256.Sum256(b)
 	clear(b)
+	subtle.XORBytes(room[:], k[:], opad)
+	copy(room[block:], sum[:])
+	sum = sha256.Sum256(room[:block+sha256.Size])
 	clear(room[:])
-	return append(make([]byte, 0, sha256.Size), outer[:]...)
+	clear(k[:])
+	return append(slices.Grow(dst, sha256.Size), sum[:]...)
 }
 
 var noNonce [12]byte
@@ -148,16 +151,27 @@ const (
 //	TH0 = H(oid ‖ RESUME from its type octet, up to auth)
 //	TH1 = H(TH0 ‖ vec16 auth)    TH2 = H(TH1 ‖ RESUMED up to reply)    TH3 = H(TH2 ‖ vec16 reply)
 //	HS  = Extract(Expand(ES, "derived" ‖ TH1, 32), shared secret, or 0^32 without shares)
+//
+// A key that seal or open takes is good until the next one is asked for.
 type schedule struct {
 	es, hs, th []byte
+	room       struct{ es, hs, th, key [keyLen]byte } // theirs
 }
 
 func newSchedule(kind byte, psk, oidDER, head []byte) *schedule {
-	return &schedule{es: extract(append([]byte("gss reauth 1 "), kind), psk), th: hash(oidDER, head)}
+	s := new(schedule)
+	s.es = appendMAC(s.room.es[:0], append([]byte("gss reauth 1 "), kind), "", [][]byte{psk}, "")
+	s.th = appendHash(s.room.th[:0], oidDER, head)
+	return s
+}
+
+// key is Expand(prk, label ‖ th, 32).
+func (s *schedule) key(prk []byte, label string) []byte {
+	return appendMAC(s.room.key[:0], prk, label, [][]byte{s.th}, "\x01")
 }
 
 // authKey encrypts A, under TH0.
-func (s *schedule) authKey() []byte { return expand(s.es, "i auth", s.th) }
+func (s *schedule) authKey() []byte { return s.key(s.es, "i auth") }
 
 // authenticated moves on to TH1.
 func (s *schedule) authenticated(auth []byte) {
@@ -165,15 +179,15 @@ func (s *schedule) authenticated(auth []byte) {
 }
 
 // alertKey encrypts what BADCB says, under TH1.
-func (s *schedule) alertKey() []byte { return expand(s.es, "a alert", s.th) }
+func (s *schedule) alertKey() []byte { return s.key(s.es, "a alert") }
 
 // agreed makes HS, and moves on to TH2. It erases the secret, which may be nil.
 func (s *schedule) agreed(secret, head []byte) {
 	if secret == nil {
 		secret = make([]byte, keyLen)
 	}
-	d := expand(s.es, "derived", s.th)
-	s.hs = extract(d, secret)
+	d := s.key(s.es, "derived")
+	s.hs = appendMAC(s.room.hs[:0], d, "", [][]byte{secret}, "")
 	clear(d)
 	clear(secret)
 	clear(s.es)
@@ -184,7 +198,7 @@ func (s *schedule) agreed(secret, head []byte) {
 func (s *schedule) nextPSK() []byte { return expand(s.hs, "psk", s.th) }
 
 // replyKey encrypts reply, under TH2.
-func (s *schedule) replyKey() []byte { return expand(s.hs, "a auth", s.th) }
+func (s *schedule) replyKey() []byte { return s.key(s.hs, "a auth") }
 
 // master moves on to TH3 and returns MS.
 func (s *schedule) master(reply []byte) []byte {
@@ -203,6 +217,6 @@ func (s *schedule) erase() {
 	if s != nil {
 		clear(s.es)
 		clear(s.hs)
-		s.es, s.hs = nil, nil
+		s.es, s.hs, s.room.key = nil, nil, [keyLen]byte{}
 	}
 }
