@@ -28,10 +28,14 @@ func (s *Server) accept(ctx context.Context, p *peer, c call, g gssCred) []byte 
 		if err != nil {
 			return initFailed(c.xid, err)
 		}
-		e = &entry{handle: newHandle(), peer: p.host, hs: hs, ends: time.Now().Add(s.o.HalfOpenTime)}
+		e = &entry{handle: newHandle(), version: g.version, peer: p.host, hs: hs, ends: time.Now().Add(s.o.HalfOpenTime)}
 	default:
 		// It is out of the table while it is stepped, so that no other steps it.
 		if e = s.half.take(g.handle); e == nil {
+			return initFailed(c.xid, gss.NoContext)
+		}
+		if e.version != g.version {
+			e.close()
 			return initFailed(c.xid, gss.NoContext)
 		}
 	}
@@ -57,7 +61,7 @@ func (s *Server) accept(ctx context.Context, p *peer, c call, g gssCred) []byte 
 		sc.Close()
 		return initFailed(c.xid, err)
 	}
-	n := &entry{handle: e.handle, peer: principal(p, info), sc: sc, ends: time.Now().Add(s.o.MaxLifetime), win: window.New(0, true, false)}
+	n := &entry{handle: e.handle, version: e.version, peer: principal(p, info), sc: sc, ends: time.Now().Add(s.o.MaxLifetime), win: window.New(0, true, false)}
 	if !info.Expiry.IsZero() && info.Expiry.Before(n.ends) {
 		n.ends = info.Expiry
 	}
@@ -84,15 +88,16 @@ func initFailed(xid uint32, err error) []byte {
 	return accept(xid, auth{}, answer{results: res.octets()})
 }
 
-// data authenticates a DATA or DESTROY, RFC 2203 §5.3.3 and §5.4. The window moves
+// data authenticates what names a context, RFC 2203 §5.3.3 and §5.4. The window moves
 // after the header has verified, and not before; what it knows already is dropped
-// without an answer.
+// without an answer. Under Channel it is the connection that vouches for the header.
 func (s *Server) data(ctx context.Context, p *peer, c call, g gssCred) (now []byte, later func() []byte) {
 	deny := func(a AuthStat) ([]byte, func() []byte) { return denyAuth(c.xid, a), nil }
-	if !g.service.valid() || g.proc == procDestroy && c.proc != nullProc {
+	if !g.fits() || g.proc != procData && c.proc != nullProc {
 		return deny(AuthBadCred)
 	}
-	if c.verf.flavor != flavorGSS {
+	bare := g.service == Channel && g.proc != procBind
+	if bare && (c.verf.flavor != flavorNone || len(c.verf.body) > 0) || !bare && c.verf.flavor != flavorGSS {
 		return deny(AuthBadVerf)
 	}
 	e, ended := s.open.get(g.handle)
@@ -101,25 +106,45 @@ func (s *Server) data(ctx context.Context, p *peer, c call, g gssCred) (now []by
 		return deny(CtxProblem)
 	case e == nil:
 		return deny(CredProblem)
+	case e.version != g.version || bare && !e.boundTo(p.channel):
+		return deny(AuthBadCred)
+	case g.proc == procBind && g.version == version3: // RFC 7861 §2.5
+		return accept(c.xid, auth{}, answer{stat: ProcUnavail}), nil
 	case g.seq > maxSeq:
 		return deny(CtxProblem)
 	case !e.fresh(g.seq):
 		return nil, nil
 	}
-	if err := e.sc.VerifyMIC(c.raw, c.verf.body); err != nil {
-		if errors.Is(err, gss.ContextExpired) {
-			return deny(CtxProblem)
+	if g.proc == procBind {
+		return s.bind(p, c, g, e), nil
+	}
+	if !bare {
+		if err := e.sc.VerifyMIC(c.raw, c.verf.body); err != nil {
+			if errors.Is(err, gss.ContextExpired) {
+				return deny(CtxProblem)
+			}
+			return deny(CredProblem)
 		}
-		return deny(CredProblem)
 	}
 	if !e.commit(g.seq) {
 		return nil, nil
 	}
 	s.open.touch(e)
-	if g.service < s.o.MinService {
+	if g.proc == procData && g.service < s.o.MinService {
 		return deny(AuthTooWeak)
 	}
 	return nil, func() []byte { return s.serve(ctx, p, c, g, e) }
+}
+
+// verifier is that of a reply: RFC 2203 §5.3.3.2, RFC 5403 §3.4, RFC 7861 §2.3.
+func (e *entry) verifier(c call, g gssCred) (auth, error) {
+	switch {
+	case g.service == Channel:
+		return auth{}, nil
+	case g.version == version3:
+		return micAuth(e.sc, asReply(c.raw))
+	}
+	return mic4(e.sc, g.seq)
 }
 
 // serve answers an authenticated call.
@@ -137,8 +162,13 @@ func (s *Server) serve(ctx context.Context, p *peer, c call, g gssCred, e *entry
 			a.stat = GarbageArgs
 			break
 		}
-		if s.open.drop(e) {
-			defer e.close() // after its last MIC
+		defer closeAll(s.open.drop(e)) // after its last MIC
+	case g.proc == procList:
+		a = s.list(args)
+	case g.proc == procCreate:
+		var why AuthStat
+		if a, why = s.create(ctx, p, c, g, e, args); why != 0 {
+			return denyAuth(c.xid, why)
 		}
 	default:
 		var ok bool
@@ -148,7 +178,7 @@ func (s *Server) serve(ctx context.Context, p *peer, c call, g gssCred, e *entry
 	}
 	// Of a context that has ended meanwhile nothing can be protected any more. The
 	// client comes back with a new one, and is told what is remembered.
-	verf, err := mic4(e.sc, g.seq)
+	verf, err := e.verifier(c, g)
 	if err != nil {
 		return denyAuth(c.xid, CtxProblem) // §5.3.3.4
 	}
@@ -168,8 +198,9 @@ func gone(err error) bool { return errors.Is(err, gss.NoContext) || errors.Is(er
 // once has a call executed, or finds what it came to the first time. ok is false
 // if it is in progress still, and the client will ask again.
 func (s *Server) once(ctx context.Context, p *peer, c call, g gssCred, e *entry, args []byte) (a answer, ok bool) {
-	info := e.sc.Info()
-	k := replyKey{who: p.host + "\x00" + e.peer, xid: c.xid, prog: c.prog, vers: c.vers, proc: c.proc, args: sha256.Sum256(args)}
+	who := e.who()
+	info := who.Info()
+	k := replyKey{who: p.host + "\x00" + e.peer, as: e.child.octets(), xid: c.xid, prog: c.prog, vers: c.vers, proc: c.proc, args: sha256.Sum256(args)}
 	if info.Peer.IsZero() || info.Flags.Has(gss.Anon) {
 		k.who = "handle\x00" + string(e.handle[:])
 	}
@@ -177,8 +208,15 @@ func (s *Server) once(ctx context.Context, p *peer, c call, g gssCred, e *entry,
 	if first {
 		a = answer{stat: SystemErr} // if the handler ends its goroutine
 		defer func() { s.replies.end(x, a) }()
-		a = s.execute(ctx, &Call{XID: c.xid, Prog: c.prog, Vers: c.vers, Proc: c.proc, Args: args,
-			Service: g.service, Info: info, Context: e.sc, Remote: p.addr})
+		call := &Call{XID: c.xid, Prog: c.prog, Vers: c.vers, Proc: c.proc, Args: args,
+			Version: g.version, Service: g.service, Info: info, Context: who, Remote: p.addr}
+		if e.child != nil {
+			call.Assertions = e.child.rights
+			if e.child.inner != nil {
+				call.Host = e.sc.Info()
+			}
+		}
+		a = s.execute(ctx, call)
 		return a, true
 	}
 	if p.datagram {

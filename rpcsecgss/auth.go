@@ -1,6 +1,7 @@
 package rpcsecgss
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 
@@ -8,14 +9,20 @@ import (
 	"github.com/gsseal/gss/internal/window"
 )
 
-// RFC 2203 §3 and §5.
+// RFC 2203 §3 and §5, RFC 5403 §3.2, RFC 7861 §2.4.
 const (
-	gssVersion = 1
+	version1   = 1
+	version2   = 2
+	version3   = 3
+	maxVersion = version3
 
 	procData     = 0
 	procInit     = 1
 	procContinue = 2
 	procDestroy  = 3
+	procBind     = 4 // version 2
+	procCreate   = 5 // version 3
+	procList     = 6 // version 3
 
 	maxSeq = 0x80000000 // MAXSEQ, §5.3.3.1
 
@@ -39,6 +46,11 @@ const (
 	None      Service = 1 // not at all
 	Integrity Service = 2 // authenticated, readable by anyone
 	Privacy   Service = 3 // encrypted and authenticated
+
+	// Channel is for the secure channel beneath, such as TLS, to which the context is
+	// bound, RFC 5403 §3.4: neither arguments nor header are protected by the context. It
+	// needs version 2 or 3, and ClientOptions.Bindings and ServerOptions.Bindings.
+	Channel Service = 4
 )
 
 // String is for people and logs.
@@ -50,11 +62,19 @@ func (s Service) String() string {
 		return "integrity"
 	case Privacy:
 		return "privacy"
+	case Channel:
+		return "channel"
 	}
 	return fmt.Sprintf("service %d", uint32(s))
 }
 
-func (s Service) valid() bool { return s >= None && s <= Privacy }
+// control is the service of what is about the context itself, where calls have s.
+func (s Service) control() Service {
+	if s == Channel {
+		return Integrity
+	}
+	return s
+}
 
 // gssCred is the body of an RPCSEC_GSS credential, RFC 2203 §5:
 //
@@ -74,17 +94,39 @@ func (c gssCred) auth() auth {
 	return auth{flavorGSS, e.b}
 }
 
-// parseGSSCred reads a credential's body. Of another version it is only sure that
+// parseGSSCred reads a credential's body. Of an unknown version it is only sure that
 // this comes first.
 func parseGSSCred(body []byte) (c gssCred, err error) {
 	d := NewDecoder(body)
 	c.version = d.Uint32()
-	if d.Err() == nil && c.version != gssVersion {
+	if d.Err() == nil && !c.known() {
 		return c, nil
 	}
 	c.proc, c.seq, c.service = d.Uint32(), d.Uint32(), Service(d.Uint32())
 	c.handle = d.Opaque(maxAuth)
 	return c, d.Done()
+}
+
+func (c gssCred) known() bool { return c.version >= version1 && c.version <= maxVersion }
+
+// fits is whether the version has the procedure, and the procedure may have the
+// service: RFC 2203 §5.3.1, RFC 5403 §3.3 and §3.4, RFC 7861 §2.7.
+func (c gssCred) fits() bool {
+	most := Privacy
+	if c.version >= version2 {
+		most = Channel
+	}
+	switch c.proc {
+	case procData, procDestroy:
+		return c.service >= None && c.service <= most
+	case procBind:
+		return c.version == version2 && c.service == None || c.version == version3 // which has it to be refused, §2.5
+	case procCreate:
+		return c.version == version3 && (c.service == Integrity || c.service == Privacy)
+	case procList:
+		return c.version == version3 && c.service >= Integrity && c.service <= Channel
+	}
+	return false
 }
 
 // initRes is the result of INIT and CONTINUE_INIT, RFC 2203 §5.2.3.1:
@@ -117,7 +159,11 @@ func parseInitRes(b []byte) (r initRes, err error) {
 // mic4 returns the verifier over a number: the window of INIT's reply, the
 // sequence number of a call's, RFC 2203 §5.2.3.1 and §5.3.3.2.
 func mic4(sc gss.Context, v uint32) (auth, error) {
-	mic, err := sc.MIC(nil, binary.BigEndian.AppendUint32(nil, v))
+	return micAuth(sc, binary.BigEndian.AppendUint32(nil, v))
+}
+
+func micAuth(sc gss.Context, msg []byte) (auth, error) {
+	mic, err := sc.MIC(nil, msg)
 	if err == nil && len(mic) > maxAuth {
 		err = &gss.Error{Op: "GetMIC", Mech: sc.Info().Mech, Major: gss.Unavailable}
 	}
@@ -125,20 +171,33 @@ func mic4(sc gss.Context, v uint32) (auth, error) {
 }
 
 func verifyMIC4(sc gss.Context, v uint32, a auth) error {
+	return verifyMIC(sc, binary.BigEndian.AppendUint32(nil, v), a)
+}
+
+func verifyMIC(sc gss.Context, msg []byte, a auth) error {
 	if a.flavor != flavorGSS {
 		return &gss.Error{Op: "VerifyMIC", Mech: sc.Info().Mech, Major: gss.DefectiveToken}
 	}
-	return sc.VerifyMIC(binary.BigEndian.AppendUint32(nil, v), a.body)
+	return sc.VerifyMIC(msg, a.body)
+}
+
+// asReply returns a call's header with its type changed to that of a reply: what the
+// verifiers of version 3 cover, RFC 7861 §2.3. So they say of which call, in which
+// context, which child handles may share.
+func asReply(raw []byte) []byte {
+	b := bytes.Clone(raw)
+	binary.BigEndian.PutUint32(b[4:], msgReply)
+	return b
 }
 
 // protect returns body, arguments or results, as a call with number seq carries it,
 // RFC 2203 §5.3.2.2 and §5.3.2.3:
 //
-//	none       body
+//	none       body, and so for channel
 //	integrity  opaque (u32 seq | body)<> | opaque MIC of the same<>
 //	privacy    opaque Wrap(u32 seq | body)<>
 func protect(sc gss.Context, s Service, seq uint32, body []byte) ([]byte, error) {
-	if s == None {
+	if s == None || s == Channel {
 		return body, nil
 	}
 	inner := append(binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(body)), seq), body...)
@@ -168,7 +227,7 @@ func unprotect(sc gss.Context, s Service, seq uint32, body []byte) ([]byte, erro
 	d := NewDecoder(body)
 	var inner []byte
 	switch s {
-	case None:
+	case None, Channel:
 		return body, nil
 	case Integrity:
 		inner = d.Opaque(len(body))

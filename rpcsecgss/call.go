@@ -8,10 +8,29 @@ import (
 	"github.com/gsseal/gss"
 )
 
-// callIn makes a call in s. gone says that s is of no more use and that, as err
+// A request is what is asked in a context.
+type request struct {
+	proc    uint32 // of the program
+	gss     uint32 // of RPCSEC_GSS
+	service Service
+	args    func(raw []byte) ([]byte, error) // given the header, which changes each time
+}
+
+// fixed is arguments that have nothing to do with the header.
+func fixed(args []byte) func([]byte) ([]byte, error) {
+	return func([]byte) ([]byte, error) { return args, nil }
+}
+
+// A sent is one transmission of a call.
+type sent struct {
+	seq uint32
+	raw []byte // its header, version 3
+}
+
+// exchange makes a call in s. gone says that s is of no more use and that, as err
 // says, the server did not do what this asked.
-func (l *line) callIn(ctx context.Context, s *session, w *waiter, proc uint32, args []byte) (results []byte, gone bool, err error) {
-	var seqs []uint32
+func (l *line) exchange(ctx context.Context, s *session, w *waiter, r request) (results []byte, gone bool, err error) {
+	var all []sent
 	c := l.c
 	wait := c.o.Retransmit
 	for {
@@ -22,8 +41,9 @@ func (l *line) callIn(ctx context.Context, s *session, w *waiter, proc uint32, a
 			if err != nil {
 				return nil, err
 			}
-			seqs = append(seqs, seq)
-			return s.seal(header{xid: w.xid, prog: c.prog, vers: c.vers, proc: proc}, procData, seq, c.o.Service, args)
+			msg, raw, err := s.sealRequest(header{xid: w.xid, prog: c.prog, vers: c.vers, proc: r.proc}, seq, r)
+			all = append(all, sent{seq, raw})
+			return msg, err
 		})
 		if err != nil {
 			return nil, errors.Is(err, gss.ContextExpired) || errors.Is(err, gss.NoContext), err
@@ -37,7 +57,7 @@ func (l *line) callIn(ctx context.Context, s *session, w *waiter, proc uint32, a
 				wait, again = min(2*wait, 16*c.o.Retransmit), true
 				continue
 			}
-			results, gone, err := s.open(msg, seqs, c.o.Service)
+			results, gone, err := s.open(msg, all, r.service)
 			if errors.Is(err, errVerifier) || errors.Is(err, ErrReply) {
 				if l.datagram {
 					continue // anybody can send one

@@ -26,9 +26,33 @@ type ClientOptions struct {
 	// connection.
 	Dial func(ctx context.Context) (net.Conn, error)
 
+	// Versions of RPCSEC_GSS. The first that is tried is MaxVersion; a server denies one
+	// that it does not know, and then the one below is tried, down to MinVersion. Anybody
+	// on the line can deny: what may not be had without a version needs it as MinVersion.
+	// Channel is at least 2, User and Assertions are 3. MaxVersion 0 is 1, for the others
+	// add nothing else but a round trip at most servers, or 3 if MinVersion is more.
+	MinVersion, MaxVersion uint32
+
+	// Bindings returns the channel bindings (RFC 5056) of a connection, each with its
+	// prefix, the preferred one first. They are for Channel, which fails without. They are
+	// not Init.Bindings, which version 2 does not use (RFC 5403 §5).
+	Bindings func(c net.Conn) [][]byte
+
+	User       *User       // whom Mech's host vouches for; nil: Mech's own principal calls
+	Assertions []Assertion // what else is claimed
+
 	Service    Service       // 0: Privacy
 	MaxMessage int           // octets of a reply; 0: DefaultMaxMessage
 	Retransmit time.Duration // how long a datagram's answer is waited for at first; it doubles up to 16 times that. 0: 1 s
+}
+
+// A User is a principal whom a host vouches for, RFC 7861 §2.7.1.1: ClientOptions.Mech
+// authenticates the host, Mech the user, and the server takes calls for the user's if
+// its AssertionPolicy.Host says so of the host.
+type User struct {
+	Mech   gss.Mechanism
+	Target gss.Name // zero: ClientOptions.Target
+	Init   gss.InitOptions
 }
 
 // attempts is how often a context is made for one call: a denial that goes on is no
@@ -44,6 +68,7 @@ type Client struct {
 	o          ClientOptions
 
 	setup   chan struct{} // held by who makes a connection or a context
+	version uint32        // to be tried next; under setup
 	ctx     context.Context
 	cancel  context.CancelFunc // by Close
 	readers sync.WaitGroup
@@ -75,7 +100,20 @@ func NewClient(conn net.Conn, prog, vers uint32, o ClientOptions) *Client {
 	if o.Retransmit <= 0 {
 		o.Retransmit = time.Second
 	}
+	o.MinVersion = max(o.MinVersion, version1)
+	if o.Service == Channel {
+		o.MinVersion = max(o.MinVersion, version2)
+	}
+	if o.User != nil || len(o.Assertions) > 0 {
+		o.MinVersion = max(o.MinVersion, version3)
+	}
+	if o.MaxVersion == 0 && o.MinVersion == version1 {
+		o.MaxVersion = version1
+	} else if o.MaxVersion == 0 {
+		o.MaxVersion = maxVersion
+	}
 	c := &Client{
+		version: o.MaxVersion,
 		prog:    prog,
 		vers:    vers,
 		o:       o,
@@ -100,23 +138,36 @@ func NewClient(conn net.Conn, prog, vers uint32, o ClientOptions) *Client {
 // not verify, ErrReply, ErrXDR, ctx's, the connection's, Dial's. After an error other
 // than an AcceptStat, an AuthStat or a failed context the call may have been executed.
 func (c *Client) Call(ctx context.Context, proc uint32, args []byte) ([]byte, error) {
+	if c.o.Mech != nil {
+		return c.call(ctx, func(s *session) request { return request{proc, procData, s.service, fixed(args)} })
+	}
+	w := c.expect()
+	defer c.forget(w)
+	var results []byte
+	err := c.onLine(ctx, func(l *line) (err error) {
+		c.move(w, l)
+		results, err = l.callPlain(ctx, w, proc, args)
+		return err
+	})
+	return results, err
+}
+
+// call makes the request that what returns for a session, in one after the other
+// until it is answered.
+func (c *Client) call(ctx context.Context, what func(*session) request) ([]byte, error) {
 	w := c.expect()
 	defer c.forget(w)
 	var results []byte
 	denied := 0
-	err := c.onLine(ctx, func(l *line) (err error) {
+	err := c.onLine(ctx, func(l *line) error {
 		c.move(w, l)
-		if c.o.Mech == nil {
-			results, err = l.callPlain(ctx, w, proc, args)
-			return err
-		}
 		for {
 			s, err := l.acquire(ctx)
 			if err != nil {
 				return err
 			}
 			var gone bool
-			results, gone, err = l.callIn(ctx, s, w, proc, args)
+			results, gone, err = l.exchange(ctx, s, w, what(s))
 			l.release(s, gone)
 			if !gone {
 				return err
@@ -138,20 +189,25 @@ func (c *Client) Call(ctx context.Context, proc uint32, args []byte) ([]byte, er
 // Establish makes the context if there is none at present, and describes it. Call
 // does so itself. Errors are Call's; AUTH_NONE has no context (NoContext).
 func (c *Client) Establish(ctx context.Context) (gss.Info, error) {
-	if c.o.Mech == nil {
-		return gss.Info{}, &gss.Error{Op: "Inquire_context", Major: gss.NoContext}
-	}
 	var info gss.Info
-	err := c.onLine(ctx, func(l *line) error {
+	err := c.inspect(ctx, func(s *session) { info = s.sc.Info() })
+	return info, err
+}
+
+// inspect shows a session to f.
+func (c *Client) inspect(ctx context.Context, f func(*session)) error {
+	if c.o.Mech == nil {
+		return &gss.Error{Op: "Inquire_context", Major: gss.NoContext}
+	}
+	return c.onLine(ctx, func(l *line) error {
 		s, err := l.acquire(ctx)
 		if err != nil {
 			return err
 		}
 		defer l.release(s, false)
-		info = s.sc.Info()
+		f(s)
 		return nil
 	})
-	return info, err
 }
 
 // Close tells the server that the context has ended (RFC 2203 §5.4), without

@@ -15,7 +15,7 @@ func FuzzCall(f *testing.F) {
 	}
 	for _, proc := range []uint32{procInit, procContinue, procDestroy} {
 		var e Encoder
-		e.header(header{xid: 1, prog: testProg, vers: testVers, cred: gssCred{gssVersion, proc, 0, Privacy, p.handle}.auth()})
+		e.header(header{xid: 1, prog: testProg, vers: testVers, cred: gssCred{version1, proc, 0, Privacy, p.handle}.auth()})
 		e.auth(auth{})
 		e.Opaque([]byte("token"))
 		f.Add(e.Bytes())
@@ -37,7 +37,7 @@ func FuzzCall(f *testing.F) {
 				t.Fatalf("%x, again %x", b, again)
 			}
 		}
-		if g, err := parseGSSCred(b); err == nil && g.version == gssVersion {
+		if g, err := parseGSSCred(b); err == nil && g.version == version1 {
 			if again := g.auth(); !bytes.Equal(again.body, b) {
 				t.Fatalf("%x, again %x", b, again.body)
 			}

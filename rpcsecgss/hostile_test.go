@@ -42,6 +42,11 @@ func (p *pair) header(xid, proc uint32) header {
 	return header{xid: xid, prog: testProg, vers: testVers, proc: proc}
 }
 
+func (s *session) seal(h header, proc, seq uint32, service Service, args []byte) ([]byte, error) {
+	msg, _, err := s.sealRequest(h, seq, request{h.proc, proc, service, fixed(args)})
+	return msg, err
+}
+
 // data returns an echo call.
 func (p *pair) data(seq uint32, sv Service, args []byte) []byte {
 	p.t.Helper()
@@ -116,7 +121,7 @@ func TestReplaysAndWindow(t *testing.T) {
 				t.Fatal(err)
 			}
 			step("retransmission", msg, nil, 6)
-			if res, _, err := p.open(p.deliver(p.from, p.data(3*Window+2, Privacy, text("h"))), []uint32{3*Window + 2}, Privacy); err != nil || !bytes.Equal(res, text("h")) {
+			if res, _, err := p.open(p.deliver(p.from, p.data(3*Window+2, Privacy, text("h"))), []sent{{seq: 3*Window + 2}}, Privacy); err != nil || !bytes.Equal(res, text("h")) {
 				t.Errorf("%x, %v", res, err)
 			}
 		})
@@ -153,23 +158,23 @@ func TestBitFlips(t *testing.T) {
 			t.Fatalf("%v: executed", sv)
 		}
 		reply := p.deliver(p.from, good)
-		if res, _, err := p.open(reply, []uint32{seq}, sv); err != nil || !bytes.Equal(res, text("hello")) {
+		if res, _, err := p.open(reply, []sent{{seq: seq}}, sv); err != nil || !bytes.Equal(res, text("hello")) {
 			t.Fatalf("%v: %x, %v", sv, res, err)
 		}
 		for bit := 64; bit < 8*len(reply); bit++ { // xid and type are Client.read's
 			bad := bytes.Clone(reply)
 			bad[bit/8] ^= 1 << (bit % 8)
-			res, _, err := p.open(bad, []uint32{seq}, sv)
+			res, _, err := p.open(bad, []sent{{seq: seq}}, sv)
 			if stat, ok := errors.AsType[AcceptStat](err); sv != None && err == nil || err == nil && bit < 8*(len(reply)-len(text("hello"))) || ok && stat == 0 {
 				t.Fatalf("%v: bit %d of the reply: %x", sv, bit, res)
 			}
 		}
 		for n := range reply {
-			if _, _, err := p.open(reply[:n], []uint32{seq}, sv); err == nil && (sv != None || n < len(reply)-len(text("hello"))) {
+			if _, _, err := p.open(reply[:n], []sent{{seq: seq}}, sv); err == nil && (sv != None || n < len(reply)-len(text("hello"))) {
 				t.Fatalf("%v: %d octets of the reply are fine", sv, n)
 			}
 		}
-		if _, _, err := p.open(reply, []uint32{seq + 1}, sv); !errors.Is(err, errVerifier) {
+		if _, _, err := p.open(reply, []sent{{seq: seq + 1}}, sv); !errors.Is(err, errVerifier) {
 			t.Errorf("%v: the reply to another call: %v", sv, err)
 		}
 		if sv == None {
@@ -224,7 +229,7 @@ func TestAuthLengths(t *testing.T) {
 	for n := range uint32(405) {
 		// A credential of n octets, with a handle as long as fits.
 		var e Encoder
-		for _, v := range []uint32{gssVersion, procData, 1, uint32(Privacy)} {
+		for _, v := range []uint32{version1, procData, 1, uint32(Privacy)} {
 			e.Uint32(v)
 		}
 		e.Opaque(make([]byte, max(int(n&^3)-20, 0)))
@@ -239,7 +244,7 @@ func TestAuthLengths(t *testing.T) {
 		}
 		// A verifier of n octets.
 		e = Encoder{}
-		e.header(header{xid: 7, prog: testProg, vers: testVers, proc: procEcho, cred: gssCred{gssVersion, procData, 1000 + n, Privacy, p.handle}.auth()})
+		e.header(header{xid: 7, prog: testProg, vers: testVers, proc: procEcho, cred: gssCred{version1, procData, 1000 + n, Privacy, p.handle}.auth()})
 		e.auth(auth{flavorGSS, make([]byte, n)})
 		want = CredProblem
 		if n > maxAuth {
@@ -283,8 +288,9 @@ func TestOddCredentials(t *testing.T) {
 	try("INIT with a handle", nullProc, gssCred{1, procInit, 0, Privacy, p.handle}, auth{}, AuthBadCred)
 	try("INIT with a verifier", nullProc, gssCred{1, procInit, 0, Privacy, nil}, mic, AuthBadCred)
 	try("version 0", nullProc, gssCred{0, procInit, 0, Privacy, nil}, auth{}, AuthRejectedCred)
-	try("version 2", nullProc, gssCred{2, procInit, 0, Privacy, nil}, auth{}, AuthRejectedCred)
-	try("version 3, data", procEcho, gssCred{3, procData, seq, Privacy, p.handle}, mic, AuthRejectedCred)
+	try("version 4", nullProc, gssCred{4, procInit, 0, Privacy, nil}, auth{}, AuthRejectedCred)
+	try("another version than the context's", procEcho, gssCred{2, procData, seq, Privacy, p.handle}, mic, AuthBadCred)
+	try("version 3", procEcho, gssCred{3, procData, seq, Privacy, p.handle}, mic, AuthBadCred)
 	try("no such procedure of RPCSEC_GSS", nullProc, gssCred{1, 4, seq, None, p.handle}, mic, AuthBadCred)
 	try("service 0", procEcho, gssCred{1, procData, seq, 0, p.handle}, mic, AuthBadCred)
 	try("service 4", procEcho, gssCred{1, procData, seq, 4, p.handle}, mic, AuthBadCred)
@@ -301,7 +307,7 @@ func TestOddCredentials(t *testing.T) {
 	}
 	for n, want := range map[int]error{maxToken: nil, maxToken + 1: GarbageArgs} { // a result that says why not
 		e = Encoder{}
-		e.header(header{xid: 1, prog: testProg, vers: testVers, cred: gssCred{gssVersion, procInit, 0, Privacy, nil}.auth()})
+		e.header(header{xid: 1, prog: testProg, vers: testVers, cred: gssCred{version1, procInit, 0, Privacy, nil}.auth()})
 		e.auth(auth{})
 		e.Opaque(make([]byte, n))
 		if err := why(p.deliver(p.from, e.Bytes())); err != want {
@@ -329,7 +335,7 @@ func TestHandles(t *testing.T) {
 	if _, err := c.Establish(within(t)); err != nil {
 		t.Fatal(err)
 	}
-	stolen := session{sc: present(c).sc, // its own keys
+	stolen := session{sc: present(c).sc, version: version1, // its own keys
 		handle: p.handle}
 	msg, err := stolen.seal(p.header(1, procEcho), procData, 1, Privacy, nil)
 	if err != nil {
@@ -348,7 +354,7 @@ func TestHandles(t *testing.T) {
 			binary.BigEndian.PutUint64(h, rng.Uint64())
 			binary.BigEndian.PutUint64(h[8:], rng.Uint64())
 		}
-		g := gssCred{gssVersion, procData, 1, Privacy, h}
+		g := gssCred{version1, procData, 1, Privacy, h}
 		hdr := p.header(1, procEcho)
 		hdr.cred = g.auth()
 		var e Encoder

@@ -95,7 +95,7 @@ func TestFlood(t *testing.T) {
 			tok = full
 		}
 		var e Encoder
-		e.header(header{xid: uint32(i), prog: testProg, vers: testVers, cred: gssCred{gssVersion, procInit, 0, Privacy, nil}.auth()})
+		e.header(header{xid: uint32(i), prog: testProg, vers: testVers, cred: gssCred{version1, procInit, 0, Privacy, nil}.auth()})
 		e.auth(auth{})
 		e.Opaque(tok)
 		return e.Bytes()
@@ -204,7 +204,7 @@ func TestTable(t *testing.T) {
 		if tb.len() != 2 || !there(a1) || len(tb.count) != 2 {
 			t.Errorf("%d, %v", tb.len(), tb.count)
 		}
-		if tb.take(a1.handle[:]) != a1 || tb.take(a1.handle[:]) != nil || tb.drop(a1) {
+		if tb.take(a1.handle[:]) != a1 || tb.take(a1.handle[:]) != nil || tb.drop(a1) != nil {
 			t.Error("taken twice")
 		}
 		if e, _ := tb.get(a1.handle[:15]); e != nil {

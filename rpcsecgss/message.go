@@ -49,8 +49,8 @@ func (s AcceptStat) Error() string {
 	return fmt.Sprintf("rpcsecgss: the server reports: accept_stat %d", uint32(s))
 }
 
-// An AuthStat is why a server denied a call, RFC 5531 §9 and RFC 2203 §3. It is
-// not authenticated: anybody on the line may have said so.
+// An AuthStat is why a server denied a call, RFC 5531 §9, RFC 2203 §3 and RFC 7861
+// §2.6. It is not authenticated: anybody on the line may have said so.
 type AuthStat uint32
 
 const (
@@ -63,12 +63,19 @@ const (
 	AuthFailed       AuthStat = 7
 	CredProblem      AuthStat = 13 // RPCSEC_GSS_CREDPROBLEM: no such context
 	CtxProblem       AuthStat = 14 // RPCSEC_GSS_CTXPROBLEM: the context has ended
+
+	InnerCredProblem AuthStat = 15 // no such context of the user whom a host vouches for
+	LabelProblem     AuthStat = 16 // a label that the server does not have
+	PrivilegeProblem AuthStat = 17 // a privilege that makes no sense
+	UnknownMessage   AuthStat = 18 // a privilege, or kind of assertion, that the server does not know
 )
 
 var authText = map[AuthStat]string{
 	AuthBadCred: "bad credential", AuthRejectedCred: "rejected credential", AuthBadVerf: "bad verifier",
 	AuthRejectedVerf: "rejected verifier", AuthTooWeak: "too weak", AuthInvalidResp: "invalid response verifier",
 	AuthFailed: "failed", CredProblem: "no such context", CtxProblem: "the context has ended",
+	InnerCredProblem: "no such context of a user", LabelProblem: "label", PrivilegeProblem: "privilege",
+	UnknownMessage: "unknown assertion",
 }
 
 func (s AuthStat) Error() string {

@@ -17,6 +17,7 @@ const replyCost = 256
 // others: sequence number and context are new each time.
 type replyKey struct {
 	who                   string // principal and host
+	as                    string // what else is known of it
 	xid, prog, vers, proc uint32
 	args                  [32]byte // SHA-256
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gsseal/gss"
@@ -20,7 +21,15 @@ type ServerOptions struct {
 	Accept func() (gss.Handshake, error)
 
 	AllowNone  bool    // hand calls with AUTH_NONE to handlers too; else they are AuthTooWeak
-	MinService Service // calls with less are AuthTooWeak; 0: Integrity
+	MinService Service // calls with less are AuthTooWeak; 0: Integrity. Channel is the most
+
+	// Bindings returns the channel bindings (RFC 5056) of a connection that Serve
+	// accepted, each with its prefix, as "tls-exporter:" and 32 octets; nil: none. A
+	// client that shows the same may use Channel on it: there must be none of a
+	// connection that does not encrypt, if calls are to be private.
+	Bindings func(c net.Conn) [][]byte
+
+	Assertions AssertionPolicy // of version 3
 
 	MaxMessage int           // octets of a call; 0: DefaultMaxMessage
 	MaxCalls   int           // in progress on a connection, or a socket of datagrams; 0: 64
@@ -72,10 +81,14 @@ type Call struct {
 	XID, Prog, Vers, Proc uint32 // XID is the client's, and the same when it repeats a call
 	Args                  []byte // XDR, the Handler's own; not to be believed under None
 
+	Version uint32      // of RPCSEC_GSS; 0: AUTH_NONE
 	Service Service     // 0: AUTH_NONE, and then nobody knows who calls
 	Info    gss.Info    // of the context; Info.Peer is who calls
 	Context gss.Context // not to be closed by a Handler; nil: AUTH_NONE
 	Remote  net.Addr
+
+	Host       gss.Info    // of a host that vouches for who calls; zero: none does
+	Assertions []Assertion // what was granted to the context, not to be changed by a Handler
 }
 
 // Key is the same for a call and its repetitions, in other contexts, over other
@@ -121,6 +134,8 @@ type Server struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
+
+	channels atomic.Uint64 // connections so far
 
 	mu       sync.Mutex
 	programs map[uint32]map[uint32]Handler
@@ -227,6 +242,25 @@ type peer struct {
 	host     string
 	datagram bool
 	send     func(msg []byte)
+
+	channel uint64          // tells connections apart; 0: datagrams
+	bound   func() [][]byte // the connection's bindings; nil: none
+}
+
+// bindings are the connection's, of which each has a prefix.
+func (p *peer) bindings() [][]byte {
+	if p.bound == nil {
+		return nil
+	}
+	return p.bound()
+}
+
+// bindings has a connection's ready for when they are needed.
+func (s *Server) bindings(c net.Conn) func() [][]byte {
+	if s.o.Bindings == nil {
+		return nil
+	}
+	return sync.OnceValue(func() [][]byte { return prefixed(s.o.Bindings(c)) })
 }
 
 // writeTime is how long a client may take to read a reply.
@@ -235,7 +269,7 @@ const writeTime = 30 * time.Second
 func (s *Server) serveConn(c net.Conn) {
 	defer s.disown(c)
 	var writing sync.Mutex
-	p := &peer{addr: c.RemoteAddr(), host: host(c.RemoteAddr()), send: func(msg []byte) {
+	p := &peer{addr: c.RemoteAddr(), host: host(c.RemoteAddr()), channel: s.channels.Add(1), bound: s.bindings(c), send: func(msg []byte) {
 		writing.Lock()
 		defer writing.Unlock()
 		c.SetWriteDeadline(time.Now().Add(writeTime))
@@ -337,7 +371,7 @@ func (s *Server) receive(p *peer, msg []byte) (now []byte, later func() []byte, 
 	if err != nil {
 		return denyAuth(c.xid, AuthBadCred), nil, nil
 	}
-	if g.version != gssVersion {
+	if !g.known() {
 		return denyAuth(c.xid, AuthRejectedCred), nil, nil // RFC 2203 §5.1
 	}
 	switch g.proc {
@@ -349,11 +383,9 @@ func (s *Server) receive(p *peer, msg []byte) (now []byte, later func() []byte, 
 			return accept(c.xid, auth{}, answer{stat: GarbageArgs}), nil, nil
 		}
 		return nil, func() []byte { return s.accept(ctx, p, c, g) }, nil
-	case procData, procDestroy:
-		now, later = s.data(ctx, p, c, g)
-		return now, later, nil
 	}
-	return denyAuth(c.xid, AuthBadCred), nil, nil
+	now, later = s.data(ctx, p, c, g)
+	return now, later, nil
 }
 
 // execute has a handler do c.

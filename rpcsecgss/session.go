@@ -19,15 +19,21 @@ var (
 	errVerifier = errors.New("rpcsecgss: the reply's verifier is not the server's")
 	errEnd      = errors.New("rpcsecgss: the sides do not agree on when the context is complete")
 	errDropped  = errors.New("rpcsecgss: the context was given up")
+	errVersion  = errors.New("rpcsecgss: no version has all that the options ask for")
 	errSequence = errors.New("rpcsecgss: the mechanism insists on the order of messages")
 )
 
-// A session is a context as its initiator sees it. It is used from acquire to
-// release; drop ends it when the last user has gone.
+// A session is a context as its initiator sees it, or a child handle. It is used from
+// acquire to release; drop ends it when the last user has gone.
 type session struct {
-	sc     gss.Context
-	handle []byte
-	slots  chan struct{} // one for each call that the server's window has room for
+	sc      gss.Context
+	version uint32
+	handle  []byte
+	service Service       // of calls
+	slots   chan struct{} // one for each call that the server's window has room for
+
+	under   []*session // what a child handle is of: its parent, and the user's
+	granted []Assertion
 
 	mu      sync.Mutex
 	seq     uint32 // the last one used
@@ -62,13 +68,23 @@ func (s *session) use() bool {
 	return !s.dropped
 }
 
+// close erases the keys.
+func (s *session) close() {
+	for _, u := range s.under {
+		u.close()
+	}
+	if s.sc != nil {
+		s.sc.Close()
+	}
+}
+
 func (s *session) unuse() {
 	s.mu.Lock()
 	s.users--
 	last := s.dropped && s.users == 0
 	s.mu.Unlock()
 	if last {
-		s.sc.Close()
+		s.close()
 	}
 }
 
@@ -81,35 +97,60 @@ func (s *session) drop() {
 	s.dropped = true
 	s.mu.Unlock()
 	if last {
-		s.sc.Close()
+		s.close()
 	}
 }
 
-// seal returns a call of h, RFC 2203 §5.3.1: the credential, a MIC of all octets
-// up to its end as the verifier, the protected arguments.
-func (s *session) seal(h header, proc, seq uint32, service Service, args []byte) ([]byte, error) {
-	h.cred = gssCred{gssVersion, proc, seq, service, s.handle}.auth()
-	e := Encoder{make([]byte, 0, 512+len(args))}
+// header returns a call's up to its verifier.
+func (s *session) header(h header, proc, seq uint32, service Service) []byte {
+	h.cred = gssCred{s.version, proc, seq, service, s.handle}.auth()
+	e := Encoder{make([]byte, 0, 128)}
 	e.header(h)
-	mic, err := s.sc.MIC(nil, e.b)
-	if err != nil {
-		return nil, err
-	}
-	if len(mic) > maxAuth {
-		return nil, &gss.Error{Op: "GetMIC", Mech: s.sc.Info().Mech, Major: gss.Unavailable}
-	}
-	body, err := protect(s.sc, service, seq, args)
-	if err != nil {
-		return nil, err
-	}
-	e.auth(auth{flavorGSS, mic})
-	e.b = append(e.b, body...)
-	return e.b, nil
+	return e.b
 }
 
-// open reads a reply to any of the transmissions seqs. gone says that the server
-// lacks the context.
-func (s *session) open(msg []byte, seqs []uint32, service Service) (results []byte, gone bool, err error) {
+// sealRequest returns a call of h, RFC 2203 §5.3.1, and its header: the credential, a MIC
+// of all octets up to its end as the verifier, the protected arguments. Under Channel
+// there is no verifier, RFC 5403 §3.4.
+func (s *session) sealRequest(h header, seq uint32, r request) (msg, raw []byte, err error) {
+	raw = s.header(h, r.gss, seq, r.service)
+	var verf auth
+	if r.service != Channel {
+		if verf, err = micAuth(s.sc, raw); err != nil {
+			return nil, nil, err
+		}
+	}
+	args, err := r.args(raw)
+	if err != nil {
+		return nil, nil, err
+	}
+	body, err := protect(s.sc, r.service, seq, args)
+	if err != nil {
+		return nil, nil, err
+	}
+	e := Encoder{append(make([]byte, 0, len(raw)+8+len(verf.body)+3+len(body)), raw...)}
+	e.auth(verf)
+	e.b = append(e.b, body...)
+	return e.b, raw, nil
+}
+
+// verify checks the verifier of a reply to a transmission.
+func (s *session) verify(t sent, service Service, verf auth) error {
+	switch {
+	case service == Channel:
+		if verf.flavor != flavorNone || len(verf.body) > 0 {
+			return gss.DefectiveToken
+		}
+		return nil
+	case s.version == version3:
+		return verifyMIC(s.sc, asReply(t.raw), verf)
+	}
+	return verifyMIC4(s.sc, t.seq, verf)
+}
+
+// open reads a reply to any of the transmissions. gone says that the server lacks the
+// context.
+func (s *session) open(msg []byte, all []sent, service Service) (results []byte, gone bool, err error) {
 	verf, body, denied, err := parseReply(msg)
 	if errors.Is(err, ErrReply) {
 		return nil, false, err
@@ -119,14 +160,14 @@ func (s *session) open(msg []byte, seqs []uint32, service Service) (results []by
 	}
 	// The last one first: it is the likeliest.
 	cause := error(gss.BadMIC)
-	for i := len(seqs) - 1; i >= 0; i-- {
-		if cause = verifyMIC4(s.sc, seqs[i], verf); cause != nil {
+	for i := len(all) - 1; i >= 0; i-- {
+		if cause = s.verify(all[i], service, verf); cause != nil {
 			continue
 		}
 		if err != nil { // an accept_stat
 			return nil, false, err
 		}
-		results, err = unprotect(s.sc, service, seqs[i], body)
+		results, err = unprotect(s.sc, service, all[i].seq, body)
 		return results, false, err
 	}
 	return nil, false, fmt.Errorf("%w: %w", errVerifier, cause)
@@ -200,6 +241,16 @@ func (l *line) current(ctx context.Context) (*session, error) {
 			dropped++ // the server has forgotten the handshake
 			continue
 		}
+		if l.c.version > version1 && (errors.Is(err, CredProblem) || errors.Is(err, CtxProblem)) && dropped < attempts {
+			dropped++ // or the context, before it was bound
+			continue
+		}
+		if (err == AuthBadCred || err == AuthRejectedCred) && l.c.version > l.c.o.MinVersion {
+			// What a server says to a version that it does not know: RFC 2203 §5.1 the
+			// latter, MIT's and libtirpc's the former.
+			l.c.version--
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -207,7 +258,7 @@ func (l *line) current(ctx context.Context) (*session, error) {
 		l.c.mu.Lock()
 		defer l.c.mu.Unlock()
 		if l.err != nil {
-			s.sc.Close()
+			s.close()
 			return nil, l.err
 		}
 		l.session = s
@@ -267,6 +318,13 @@ func (l *line) destroyStale(ctx context.Context) error {
 // they take another (§5.3.3.3 says so too), and nothing of s behind it; who has no
 // such context denies it.
 func (l *line) destroy(ctx context.Context, s *session) error {
+	if s.under != nil {
+		var errs error
+		for _, u := range s.under { // and their children with them
+			errs = errors.Join(errs, l.destroy(ctx, u))
+		}
+		return errs
+	}
 	c := l.c
 	w := c.expect()
 	defer c.forget(w)
@@ -275,7 +333,9 @@ func (l *line) destroy(ctx context.Context, s *session) error {
 		if err != nil {
 			return nil, err
 		}
-		return s.seal(header{xid: w.xid, prog: c.prog, vers: c.vers, proc: nullProc}, procDestroy, seq, c.o.Service, nil)
+		msg, _, err := s.sealRequest(header{xid: w.xid, prog: c.prog, vers: c.vers, proc: nullProc}, seq,
+			request{nullProc, procDestroy, c.o.Service.control(), fixed(nil)})
+		return msg, err
 	})
 }
 
@@ -284,38 +344,68 @@ func (l *line) destroy(ctx context.Context, s *session) error {
 // starts over.
 var errLost = errors.New("rpcsecgss: no answer")
 
-// establish makes a context, RFC 2203 §5.2.
+// establish makes a context, and what calls need beyond that.
 func (l *line) establish(ctx context.Context) (*session, error) {
 	c := l.c
+	version := c.version
+	if version < c.o.MinVersion || version > maxVersion {
+		return nil, &gss.Error{Op: "Init_sec_context", Mech: c.o.Mech.OID(), Major: gss.Unavailable, Err: errVersion}
+	}
 	o := c.o.Init
+	if c.o.Service == Privacy || c.o.User != nil {
+		o.Request |= gss.Conf
+		if o.Require == 0 {
+			o.Require = gss.Mutual | gss.Integ
+		}
+		o.Require |= gss.Conf
+	}
+	s, err := l.initiate(ctx, c.o.Mech, c.o.Target, o, version)
+	if err != nil {
+		return nil, err
+	}
+	if version == version2 && s.service == Channel {
+		err = l.bind(ctx, s)
+	} else if version == version3 && (s.service == Channel || c.o.User != nil || len(c.o.Assertions) > 0) {
+		var child *session
+		if child, err = l.create(ctx, s); err == nil {
+			return child, nil
+		}
+	}
+	if err != nil {
+		l.destroy(ctx, s)
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// initiate makes a context, RFC 2203 §5.2.
+func (l *line) initiate(ctx context.Context, m gss.Mechanism, target gss.Name, o gss.InitOptions, version uint32) (*session, error) {
 	const never = gss.Replay | gss.Sequence // §5.2.2
 	o.Require, o.Request = o.Require&^never, o.Request&^never
 	if o.Require == 0 {
 		o.Require = gss.Mutual | gss.Integ
 	}
-	if c.o.Service == Privacy {
-		o.Require |= gss.Conf
+	if version == version2 {
+		o.Bindings = nil // RFC 5403 §5
 	}
-	h, err := c.o.Mech.Initiate(c.o.Target, &o)
+	h, err := m.Initiate(target, &o)
 	if err != nil {
 		return nil, err
 	}
 	defer h.Close()
-	s := new(session)
-	if err := l.handshake(ctx, h, s); err != nil {
-		if s.sc != nil {
-			s.sc.Close()
-		}
+	s := &session{version: version, service: l.c.o.Service}
+	if err := l.handshake(ctx, m, h, s); err != nil {
+		s.close()
 		return nil, err
 	}
 	return s, nil
 }
 
 // handshake fills in s, whose context the caller closes on an error too.
-func (l *line) handshake(ctx context.Context, h gss.Handshake, s *session) error {
-	c := l.c
+func (l *line) handshake(ctx context.Context, m gss.Mechanism, h gss.Handshake, s *session) error {
 	fail := func(err error) error {
-		return &gss.Error{Op: "Init_sec_context", Mech: c.o.Mech.OID(), Major: gss.Failure, Err: err}
+		return &gss.Error{Op: "Init_sec_context", Mech: m.OID(), Major: gss.Failure, Err: err}
 	}
 	var res initRes
 	var verf auth
@@ -330,7 +420,7 @@ func (l *line) handshake(ctx context.Context, h gss.Handshake, s *session) error
 			var err error
 			if out, s.sc, err = h.Step(ctx, res.token); err != nil {
 				if len(out) > 0 && !complete {
-					l.tell(ctx, proc, s.handle, out) // why
+					l.tell(ctx, s, proc, out) // why
 				}
 				return err
 			}
@@ -347,7 +437,7 @@ func (l *line) handshake(ctx context.Context, h gss.Handshake, s *session) error
 			return fail(errEnd) // we have nothing to say, and the server waits
 		}
 		var err error
-		if res, verf, err = l.leg(ctx, proc, s.handle, out); err != nil {
+		if res, verf, err = l.leg(ctx, s, proc, out); err != nil {
 			return err
 		}
 		switch res.major {
@@ -355,7 +445,7 @@ func (l *line) handshake(ctx context.Context, h gss.Handshake, s *session) error
 			complete = true
 		case majorContinue:
 		default:
-			return &gss.Error{Op: "Init_sec_context", Mech: c.o.Mech.OID(), Major: gss.Major(res.major), Minor: res.minor, Remote: true}
+			return &gss.Error{Op: "Init_sec_context", Mech: m.OID(), Major: gss.Major(res.major), Minor: res.minor, Remote: true}
 		}
 		if proc++; proc > procContinue {
 			proc = procContinue
@@ -377,20 +467,20 @@ func (l *line) handshake(ctx context.Context, h gss.Handshake, s *session) error
 
 // token returns a call of INIT or CONTINUE_INIT, RFC 2203 §5.2.2. Its service is
 // ignored by RFC 2203, but not by servers.
-func (c *Client) token(xid, proc uint32, handle, tok []byte) []byte {
+func (c *Client) token(xid uint32, s *session, proc uint32, tok []byte) []byte {
 	var e Encoder
-	e.header(header{xid: xid, prog: c.prog, vers: c.vers, proc: nullProc, cred: gssCred{gssVersion, proc, 0, c.o.Service, handle}.auth()})
+	e.header(header{xid: xid, prog: c.prog, vers: c.vers, proc: nullProc, cred: gssCred{s.version, proc, 0, c.o.Service.control(), s.handle}.auth()})
 	e.auth(auth{})
 	e.Opaque(tok)
 	return e.b
 }
 
-func (l *line) leg(ctx context.Context, proc uint32, handle, tok []byte) (initRes, auth, error) {
+func (l *line) leg(ctx context.Context, s *session, proc uint32, tok []byte) (initRes, auth, error) {
 	c := l.c
 	w := c.expect()
 	defer c.forget(w)
 	c.move(w, l)
-	if err := l.send(ctx, octets(c.token(w.xid, proc, handle, tok))); err != nil {
+	if err := l.send(ctx, octets(c.token(w.xid, s, proc, tok))); err != nil {
 		return initRes{}, auth{}, err
 	}
 	// Of a mechanism's work in a busy server it cannot be told that it takes long.
@@ -413,8 +503,8 @@ func (l *line) leg(ctx context.Context, proc uint32, handle, tok []byte) (initRe
 }
 
 // tell sends a last token and waits for nothing.
-func (l *line) tell(ctx context.Context, proc uint32, handle, tok []byte) {
+func (l *line) tell(ctx context.Context, s *session, proc uint32, tok []byte) {
 	w := l.c.expect()
 	defer l.c.forget(w)
-	l.send(ctx, octets(l.c.token(w.xid, proc, handle, tok)))
+	l.send(ctx, octets(l.c.token(w.xid, s, proc, tok)))
 }
