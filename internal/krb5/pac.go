@@ -235,7 +235,10 @@ func VerifyPAC(t *EncTicketPart, server, kdc *Key) (*PAC, error) {
 	if err := p.Verify(server, kdc); err != nil {
 		return nil, err
 	}
-	return p, p.checkClient(t)
+	if err := p.checkClient(t); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 func (p *PAC) checkClient(t *EncTicketPart) error {

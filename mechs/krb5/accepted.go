@@ -28,6 +28,15 @@ func (c *acceptedContext) Close() error {
 	return c.secContext.Close()
 }
 
+// Export implements gss.Exporter.
+func (c *acceptedContext) Export() ([]byte, error) {
+	b, err := c.secContext.Export()
+	if err == nil {
+		c.Close() // what was delegated does not travel
+	}
+	return b, err
+}
+
 // Delegated implements gss.Delegator. The credential initiates, with the TGT that the
 // initiator has forwarded.
 func (c *acceptedContext) Delegated() (gss.Credential, error) {
@@ -67,10 +76,10 @@ var pacBuffers = []struct {
 
 // PeerAttributes implements gss.Attributed: what the ticket's PAC says of the user, if its
 // signature under the service's key is good. The KDC's own signature is not
-// checked, which takes the KDC's key.
+// checked, which takes the KDC's key. There are none of a context that was closed.
 func (c *acceptedContext) PeerAttributes() iter.Seq2[string, gss.Attribute] {
 	return func(yield func(string, gss.Attribute) bool) {
-		if c.pac == nil {
+		if c.pac == nil || c.closed.Load() {
 			return
 		}
 		for _, b := range pacBuffers {

@@ -177,7 +177,7 @@ func (x *exchange) read(msg []byte) *refusal {
 }
 
 // openTicket decrypts the ticket with one of our keys. sname and realm only choose
-// which: they are proven by that key.
+// which: they are proven by that key. If there is no realm, one principal's key alone may do.
 func (x *exchange) openTicket(t *ikrb5.Ticket) (*ikrb5.EncTicketPart, *refusal) {
 	servers := x.servers()
 	if len(servers) == 0 {
@@ -187,25 +187,35 @@ func (x *exchange) openTicket(t *ikrb5.Ticket) (*ikrb5.EncTicketPart, *refusal) 
 		return nil, &refusal{gss.Unavailable, ikrb5.KDC_ERR_ETYPE_NOSUPP, nil}
 	}
 	r := &refusal{gss.NoCred, ikrb5.KRB_AP_ERR_BADKEYVER, nil}
+	var plain []byte
+	var key *ikrb5.Key
 	for _, server := range servers {
 		for _, k := range x.keys.candidates(server, &t.EncPart) {
-			plain, err := k.key.Decrypt(nil, t.EncPart.Cipher, ikrb5.UsageTicket)
+			p, err := k.key.Decrypt(nil, t.EncPart.Cipher, ikrb5.UsageTicket)
 			if err != nil {
 				r = &refusal{gss.BadMIC, ikrb5.KRB_AP_ERR_BAD_INTEGRITY, nil}
 				continue
 			}
-			defer clear(plain)
-			x.server = server
-			part, err := ikrb5.ParseEncTicketPart(plain)
-			if err != nil {
-				return nil, &refusal{gss.DefectiveToken, ikrb5.KRB_AP_ERR_MODIFIED, err}
+			defer clear(p)
+			if plain != nil { // two realms have one key, and nothing says which is meant
+				return nil, &refusal{gss.NoCred, ikrb5.KRB_AP_ERR_NOT_US, nil}
 			}
-			// Who the client is does not depend on a PAC. One that is not good says nothing.
-			x.pac, _ = ikrb5.VerifyPAC(part, k.key, nil)
-			return part, nil
+			plain, key, x.server = p, k.key, server
+			break
 		}
 	}
-	return nil, r
+	if plain == nil {
+		return nil, r
+	}
+	part, err := ikrb5.ParseEncTicketPart(plain)
+	if err != nil {
+		return nil, &refusal{gss.DefectiveToken, ikrb5.KRB_AP_ERR_MODIFIED, err}
+	}
+	// Who the client is does not depend on a PAC. One that is not good says nothing.
+	if pac, err := ikrb5.VerifyPAC(part, key, nil); err == nil {
+		x.pac = pac
+	}
+	return part, nil
 }
 
 // servers returns who of ours the ticket may be for: its server, if there is a key for it. A ticket
@@ -238,7 +248,7 @@ func (x *exchange) checkTicket(part *ikrb5.EncTicketPart) *refusal {
 		// No skew here: a context must not outlive its ticket, and this one would
 		// have expired before its first message.
 		return &refusal{gss.CredentialsExpired, ikrb5.KRB_AP_ERR_TKT_EXPIRED, nil}
-	case (part.CRealm != x.server.Realm || len(part.Transited) > 0) && part.Flags&ikrb5.TicketTransitedOK == 0:
+	case part.Flags&ikrb5.TicketTransitedOK == 0 && !x.m.config.trusts(part, x.server.Realm):
 		// Realms on the way may have lied about the client, RFC 4120 §2.7: also
 		// about one of this realm, if the path left it and came back.
 		return &refusal{gss.Unauthorized, ikrb5.KRB_AP_PATH_NOT_ACCEPTED, nil}
@@ -252,6 +262,23 @@ func (x *exchange) checkTicket(part *ikrb5.EncTicketPart) *refusal {
 		return &refusal{gss.DefectiveToken, ikrb5.KRB_AP_ERR_MODIFIED, err}
 	}
 	return nil
+}
+
+// trusts reports whether every realm that is said to have been between the client's and
+// a server's is on the path from the one to the other as this configuration knows it. The
+// KDCs add realms to the list, not what they issue tickets with, so that a realm which
+// wants to be left out has to be one that is trusted.
+func (c *Config) trusts(part *ikrb5.EncTicketPart, server string) bool {
+	if len(part.Transited) == 0 {
+		return true // this realm's KDC has it from the client's
+	}
+	between, err := ikrb5.ParseTransited(part.Transited, part.CRealm, server)
+	if err != nil || part.TransitedType != ikrb5.TransitedX500 || part.CRealm == server {
+		return false
+	}
+	path, _ := c.path(part.CRealm, server)
+	path = path[1 : len(path)-1]
+	return !slices.ContainsFunc(between, func(r string) bool { return !slices.Contains(path, r) })
 }
 
 var errAuthData = errors.New("krb5: authorization data that is not understood restricts the ticket")
@@ -287,6 +314,9 @@ func (x *exchange) openAuthenticator(data *ikrb5.EncryptedData, part *ikrb5.EncT
 	}
 	if auth.Subkey != nil {
 		defer auth.Subkey.Erase()
+	}
+	if auth.Cksum != nil {
+		defer clear(auth.Cksum.Sum) // the key of a delegated ticket, perhaps
 	}
 	client, skew := part.Client(), x.m.config.skew()
 	x.auth = auth

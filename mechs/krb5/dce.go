@@ -89,7 +89,8 @@ func sealAPRep(session *ikrb5.Key, part *ikrb5.EncAPRepPart) ([]byte, error) {
 	return rep.Append(nil), nil
 }
 
-// thirdLeg is the initiator's AP-REP: the time is its own, the number the acceptor's.
+// thirdLeg is the initiator's AP-REP: the time is its own, the number the acceptor's. It
+// asserts no subkey, which the acceptor's does.
 func thirdLeg(session *ikrb5.Key, ctime time.Time, seq uint32) ([]byte, error) {
 	return sealAPRep(session, &ikrb5.EncAPRepPart{
 		CTime: ctime.Truncate(time.Second), CUsec: ctime.Nanosecond() / 1000, SeqNumber: seq, HasSeq: true,
@@ -120,8 +121,9 @@ func (t *third) step(in []byte) (gss.Context, error) {
 	if err != nil {
 		return nil, acceptError(&refusal{majorOfRep(err), ikrb5.KRB_AP_ERR_BAD_INTEGRITY, err})
 	}
-	if part.Subkey != nil {
+	if part.Subkey != nil { // this side's own, which is under the same key and has the same number
 		part.Subkey.Erase()
+		return nil, acceptError(&refusal{gss.BadMIC, ikrb5.KRB_AP_ERR_MUT_FAIL, nil})
 	}
 	if !part.HasSeq || part.SeqNumber != t.seq {
 		return nil, acceptError(&refusal{gss.BadMIC, ikrb5.KRB_AP_ERR_MUT_FAIL, nil})
