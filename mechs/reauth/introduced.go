@@ -57,7 +57,8 @@ type Redeemer struct {
 
 // Introduced returns the mechanism with which those who were introduced come in. Its
 // initiators need a credential of FromGrant, and its acceptors an opener; without one, they
-// take tickets only.
+// take tickets only. Openers in several processes that have the same contexts have to share
+// what they strike grants in.
 func Introduced(opener Opener, o IntroducedOptions) *Redeemer {
 	if o.Group == NoShare {
 		o.Group = X25519
