@@ -59,9 +59,9 @@ func carry(auth *ikrb5.Authenticator, flags gss.Flags, msg []byte) {
 	auth.Cksum.Sum = sum.append(nil)
 }
 
-// TestCVE_2026_107778: what comes as a delegated credential is as many tickets as it says,
+// TestDelegatedInAuthenticator (CVE-2026-107778): what comes as a delegated credential is as many tickets as it says,
 // of that client, good now; and nothing of it is read if nobody says that it is there.
-func TestCVE_2026_107778(t *testing.T) {
+func TestDelegatedInAuthenticator(t *testing.T) {
 	f := newForger(t, ikrb5.AES128SHA2)
 	other, _ := ikrb5.RandomKey(ikrb5.AES128SHA2)
 	mallory := ikrb5.PrincipalName{Type: 1, Components: []string{"mallory"}}
