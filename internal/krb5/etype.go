@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// An EType is an encryption type number, RFC 3961 §8. Four are implemented; what
-// RFC 6649 and RFC 8429 deprecate (DES, 3DES, RC4) is not.
+// An EType is an encryption type number, RFC 3961 §8. Four are for use; others are there
+// to be understood, see Legacy. Single DES is not.
 type EType int32
 
 const (
@@ -36,7 +36,10 @@ type profile struct {
 	keyLen     int   // octets of the protocol key and of Ke
 	macLen     int   // octets of a truncated MAC, in a message and as a checksum
 	sumType    int32 // the required checksum mechanism
-	iterations int   // default string-to-key parameter
+	iterations int   // default string-to-key parameter; 0: there is no string-to-key
+	confounder int   // octets
+	pad        int   // to a multiple of so many octets
+	tagFirst   bool  // the MAC comes before what is encrypted
 	suite      suite
 }
 
@@ -59,6 +62,9 @@ type suite interface {
 	// returns false. out and ct may begin at the same octet.
 	open(d *derived, s *scratch, out, ct, tag []byte, pieces []Piece) bool
 
+	// checksum returns the MAC of the octets in s.list, whole or longer than macLen.
+	checksum(d *derived, s *scratch) []byte
+
 	// prf returns RFC 3961's pseudo-random of head and in together, which lies in s.
 	prf(d *derived, s *scratch, head, in []byte) []byte
 
@@ -68,24 +74,28 @@ type suite interface {
 }
 
 var profiles = [...]profile{
-	{AES128SHA1, "aes128-cts-hmac-sha1-96", []string{"aes128-cts", "aes128-sha1"}, 16, 12, 15, 4096, aesSHA1{}},
-	{AES256SHA1, "aes256-cts-hmac-sha1-96", []string{"aes256-cts", "aes256-sha1"}, 32, 12, 16, 4096, aesSHA1{}},
-	{AES128SHA2, "aes128-cts-hmac-sha256-128", []string{"aes128-sha2"}, 16, 16, 19, 32768, sha256Suite},
-	{AES256SHA2, "aes256-cts-hmac-sha384-192", []string{"aes256-sha2"}, 32, 24, 20, 32768, sha384Suite},
+	{AES128SHA1, "aes128-cts-hmac-sha1-96", []string{"aes128-cts", "aes128-sha1"}, 16, 12, 15, 4096, blockSize, 1, false, aesSHA1{}},
+	{AES256SHA1, "aes256-cts-hmac-sha1-96", []string{"aes256-cts", "aes256-sha1"}, 32, 12, 16, 4096, blockSize, 1, false, aesSHA1{}},
+	{AES128SHA2, "aes128-cts-hmac-sha256-128", []string{"aes128-sha2"}, 16, 16, 19, 32768, blockSize, 1, false, sha256Suite},
+	{AES256SHA2, "aes256-cts-hmac-sha384-192", []string{"aes256-sha2"}, 32, 24, 20, 32768, blockSize, 1, false, sha384Suite},
 }
 
 func (e EType) profile() *profile {
-	if e < AES128SHA1 || e > AES256SHA2 {
-		return nil
+	if e >= AES128SHA1 && e <= AES256SHA2 {
+		return &profiles[e-AES128SHA1]
 	}
-	return &profiles[e-AES128SHA1]
+	for i := range legacyProfiles {
+		if legacyProfiles[i].etype == e {
+			return &legacyProfiles[i]
+		}
+	}
+	return nil
 }
 
-// Supported reports whether keys of e can be made here. SHA-1 cannot be used
-// under GODEBUG=fips140=only.
+// Supported reports whether e may be used unasked: not if it is Legacy. SHA-1 cannot be
+// used under GODEBUG=fips140=only.
 func (e EType) Supported() bool {
-	p := e.profile()
-	return p != nil && (p.suite != suite(aesSHA1{}) || !fips140.Enforced())
+	return e >= AES128SHA1 && e <= AES256SHA2 && (e >= AES128SHA2 || !fips140.Enforced())
 }
 
 // String returns e's registered name, or "etype(n)".

@@ -40,9 +40,9 @@ const (
 	usePRF // has no usage number
 )
 
-// NewKey returns a key of e with a copy of value. Errors: ErrEType, ErrKeyLength.
+// NewKey returns a key of e, which may be Legacy, with a copy of value. Errors: ErrEType, ErrKeyLength.
 func NewKey(e EType, value []byte) (*Key, error) {
-	if !e.Supported() {
+	if !e.Supported() && !e.Legacy() {
 		return nil, ErrEType
 	}
 	p := e.profile()
@@ -54,20 +54,24 @@ func NewKey(e EType, value []byte) (*Key, error) {
 
 // RandomKey returns a new key of e. Error: ErrEType.
 func RandomKey(e EType) (*Key, error) {
-	if !e.Supported() {
+	if !e.Supported() && !e.Legacy() {
 		return nil, ErrEType
 	}
 	p := e.profile()
 	k := &Key{p: p, value: make([]byte, p.keyLen)}
 	rand.Read(k.value) // never fails
+	if e == DES3SHA1 {
+		copy(k.value, des3RandomToKey(k.value[:21]))
+	}
 	return k, nil
 }
 
 // EType returns k's encryption type, also after Erase.
 func (k *Key) EType() EType { return k.p.etype }
 
-// Overhead returns by how many octets Encrypt lengthens a message.
-func (k *Key) Overhead() int { return blockSize + k.p.macLen }
+// Overhead returns by how many octets Encrypt lengthens a message; at most, with a type
+// that pads.
+func (k *Key) Overhead() int { return k.p.confounder + k.p.macLen + k.p.pad - 1 }
 
 // Bytes returns a copy of the key, which the caller erases; nil after Erase.
 func (k *Key) Bytes() []byte {
@@ -157,25 +161,26 @@ func (k *Key) EncryptParts(dst []byte, usage uint32, parts ...[]byte) ([]byte, e
 // EncryptAD is EncryptParts whose MAC is of ad too, which goes between the confounder
 // and the message: a SignOnly Piece of SealPieces.
 func (k *Key) EncryptAD(dst []byte, usage uint32, ad []byte, parts ...[]byte) ([]byte, error) {
-	n := blockSize
+	n := k.p.confounder
 	for _, p := range parts {
 		n += len(p)
 	}
+	n += -n & (k.p.pad - 1)
 	d, err := k.acquire(useEncrypt, usage)
 	if err != nil {
 		return dst, err
 	}
 	defer k.mu.RUnlock()
-	out := slices.Grow(dst, n+k.p.macLen)
-	msg := out[len(dst):len(dst):cap(out)][:n]
-	rand.Read(msg[:blockSize]) // never fails
-	at := blockSize
+	out := slices.Grow(dst, n+k.p.macLen)[:len(dst)+n+k.p.macLen]
+	msg, tag := k.p.cut(out[len(dst):])
+	rand.Read(msg[:k.p.confounder]) // never fails
+	at := k.p.confounder
 	for _, p := range parts {
 		at += copy(msg[at:], p)
 	}
-	out = out[:len(dst)+n+k.p.macLen]
+	clear(msg[at:])
 	s := k.p.suite.scratch()
-	k.p.suite.seal(d, s, msg, out[len(dst)+n:], s.withAD(ad, msg[blockSize:]))
+	k.p.suite.seal(d, s, msg, tag, s.withAD(ad, msg[k.p.confounder:]))
 	k.p.suite.release(s)
 	return out, nil
 }
@@ -205,7 +210,7 @@ func (k *Key) DecryptAD(dst []byte, usage uint32, ad []byte, parts ...[]byte) ([
 		}
 	}
 	n := total - k.p.macLen // of the ciphertext without its MAC
-	if n < blockSize {
+	if n < k.p.confounder {
 		return dst, ErrIntegrity
 	}
 	d, err := k.acquire(useEncrypt, usage)
@@ -222,16 +227,25 @@ func (k *Key) DecryptAD(dst []byte, usage uint32, ad []byte, parts ...[]byte) ([
 			at += copy(ct[at:], p)
 		}
 	} else {
-		out = slices.Grow(dst, n-blockSize)
+		out = slices.Grow(dst, n-k.p.confounder)
 	}
-	out = out[:len(dst)+n-blockSize]
+	out = out[:len(dst)+n-k.p.confounder]
 	s := k.p.suite.scratch()
-	ok := k.p.suite.open(d, s, out[len(dst):], ct[:n], ct[n:], s.withAD(ad, ct[blockSize:n]))
+	ct, tag := k.p.cut(ct)
+	ok := k.p.suite.open(d, s, out[len(dst):], ct, tag, s.withAD(ad, ct[k.p.confounder:]))
 	k.p.suite.release(s)
 	if !ok {
 		return dst, ErrIntegrity
 	}
 	return out, nil
+}
+
+// cut splits what Encrypt makes.
+func (p *profile) cut(b []byte) (ct, tag []byte) {
+	if p.tagFirst {
+		return b[p.macLen:], b[:p.macLen]
+	}
+	return b[:len(b)-p.macLen], b[len(b)-p.macLen:]
 }
 
 // Checksum appends the required checksum (RFC 3961 §3) of msg to dst. It panics
@@ -253,7 +267,8 @@ func (k *Key) ChecksumParts(dst []byte, usage uint32, parts ...[]byte) ([]byte, 
 	}
 	defer k.mu.RUnlock()
 	s := k.p.suite.scratch()
-	dst = append(dst, s.mac(d.mac, parts...)[:k.p.macLen]...)
+	s.list = append(s.list[:0], parts...)
+	dst = append(dst, k.p.suite.checksum(d, s)[:k.p.macLen]...)
 	k.p.suite.release(s)
 	return dst, nil
 }
@@ -273,7 +288,8 @@ func (k *Key) VerifyParts(sum []byte, usage uint32, parts ...[]byte) error {
 	}
 	defer k.mu.RUnlock()
 	s := k.p.suite.scratch()
-	ok := subtle.ConstantTimeCompare(s.mac(d.mac, parts...)[:k.p.macLen], sum)
+	s.list = append(s.list[:0], parts...)
+	ok := subtle.ConstantTimeCompare(k.p.suite.checksum(d, s)[:k.p.macLen], sum)
 	k.p.suite.release(s)
 	if ok != 1 {
 		return ErrIntegrity

@@ -24,7 +24,7 @@ func (s *scratch) withAD(ad, msg []byte) []Piece {
 // ChecksumLen of the type. It copies: blocks do not end where pieces do. Error:
 // ErrErased; ErrKeyLength if confounder or tag has another length.
 func (k *Key) SealPieces(usage uint32, confounder []byte, pieces []Piece, tag []byte) error {
-	if len(confounder) != blockSize || len(tag) != k.p.macLen {
+	if len(confounder) != k.p.confounder || len(tag) != k.p.macLen {
 		return ErrKeyLength
 	}
 	d, err := k.acquire(useEncrypt, usage)
@@ -45,7 +45,7 @@ func (k *Key) SealPieces(usage uint32, confounder []byte, pieces []Piece, tag []
 // OpenPieces checks what SealPieces made, and decrypts pieces in place. On an error
 // (ErrIntegrity, ErrErased) they are as they were.
 func (k *Key) OpenPieces(usage uint32, confounder []byte, pieces []Piece, tag []byte) error {
-	if len(confounder) != blockSize || len(tag) != k.p.macLen {
+	if len(confounder) != k.p.confounder || len(tag) != k.p.macLen {
 		return ErrIntegrity
 	}
 	d, err := k.acquire(useEncrypt, usage)
@@ -56,7 +56,7 @@ func (k *Key) OpenPieces(usage uint32, confounder []byte, pieces []Piece, tag []
 	s := k.p.suite.scratch()
 	defer k.p.suite.release(s)
 	msg := s.join(confounder, pieces)
-	out := msg[:len(msg)-blockSize]
+	out := msg[:len(msg)-k.p.confounder]
 	defer clear(out)
 	if !k.p.suite.open(d, s, out, msg, tag, pieces) {
 		return ErrIntegrity

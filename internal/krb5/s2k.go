@@ -14,7 +14,7 @@ const MaxS2KIterations = 1 << 20
 func S2KIterations(e EType, params []byte) (int, error) {
 	p := e.profile()
 	switch {
-	case p == nil:
+	case p == nil, p.iterations == 0:
 		return 0, ErrEType
 	case len(params) == 0:
 		return p.iterations, nil
@@ -35,7 +35,7 @@ func StringToKey(e EType, password, salt string, params []byte) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !e.Supported() {
+	if !e.Supported() && !e.Legacy() {
 		return nil, ErrEType
 	}
 	p := e.profile()

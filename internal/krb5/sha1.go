@@ -92,6 +92,8 @@ func (a aesSHA1) derivePRF(_ *profile, key []byte) (*derived, error) {
 	return &derived{block: b}, err
 }
 
+func (aesSHA1) checksum(d *derived, s *scratch) []byte { return s.mac(d.mac, s.list...) }
+
 func (aesSHA1) seal(d *derived, s *scratch, msg, tag []byte, pieces []Piece) {
 	copy(tag, s.mac(d.mac, s.covered(nil, msg, blockSize, pieces)...))
 	ctsEncrypt(d.block, s, msg)

@@ -78,6 +78,8 @@ func (a *aesSHA2) derivePRF(_ *profile, key []byte) (*derived, error) {
 // zeroIV is the initial cipher state, which the MAC covers.
 var zeroIV = make([]byte, blockSize)
 
+func (*aesSHA2) checksum(d *derived, s *scratch) []byte { return s.mac(d.mac, s.list...) }
+
 func (*aesSHA2) seal(d *derived, s *scratch, msg, tag []byte, pieces []Piece) {
 	ctsEncrypt(d.block, s, msg)
 	copy(tag, s.mac(d.mac, s.covered(zeroIV, msg, blockSize, pieces)...))

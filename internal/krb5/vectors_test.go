@@ -205,6 +205,7 @@ func TestPRFPlus(t *testing.T) {
 	}
 	readVectors(t, "crypto-prfplus.json", &vs)
 	names := map[string]EType{
+		"DES3_CBC_SHA1": DES3SHA1, "ARCFOUR_HMAC": RC4HMAC, "CAMELLIA128_CTS_CMAC": Camellia128, "CAMELLIA256_CTS_CMAC": Camellia256,
 		"AES128_CTS_HMAC_SHA1_96": AES128SHA1, "AES256_CTS_HMAC_SHA1_96": AES256SHA1,
 		"AES128_CTS_HMAC_SHA256_128": AES128SHA2, "AES256_CTS_HMAC_SHA384_192": AES256SHA2,
 	}
@@ -212,7 +213,7 @@ func TestPRFPlus(t *testing.T) {
 	for _, v := range vs {
 		e, ok := names[v.Enctype]
 		if !ok {
-			continue // a deprecated type, or Camellia
+			t.Fatal(v.Enctype)
 		}
 		done++
 		k := newKey(t, e, v.Key)
@@ -223,7 +224,7 @@ func TestPRFPlus(t *testing.T) {
 			}
 		}
 	}
-	if done != 8 {
+	if done != 16 {
 		t.Fatal(done, "vectors")
 	}
 }
