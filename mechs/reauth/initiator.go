@@ -82,7 +82,7 @@ func (h *initiator) identify(ctx context.Context) {
 		}
 		h.pinned = cs
 	}
-	b := []byte("gss reauth cache 1")
+	b := append(make([]byte, 0, 512), "gss reauth cache 1"...)
 	for _, s := range []string{string(h.m.oid), string(h.target.Type), string(h.target.Mech), h.target.Text} {
 		b = appendString(b, s)
 	}

@@ -160,7 +160,8 @@ type schedule struct {
 
 func newSchedule(kind byte, psk, oidDER, head []byte) *schedule {
 	s := new(schedule)
-	s.es = appendMAC(s.room.es[:0], append([]byte("gss reauth 1 "), kind), "", [][]byte{psk}, "")
+	salt := append(make([]byte, 0, 16), "gss reauth 1 "...)
+	s.es = appendMAC(s.room.es[:0], append(salt, kind), "", [][]byte{psk}, "")
 	s.th = appendHash(s.room.th[:0], oidDER, head)
 	return s
 }
