@@ -85,7 +85,7 @@ func (h *acceptor) first(ctx context.Context, in []byte) ([]byte, gss.Context, e
 	if !ok {
 		return nil, nil, acceptError(&refusal{gss.DefectiveToken, ikrb5.KRB_AP_ERR_BADVERSION, nil})
 	}
-	x := exchange{m: h.m, keys: h.cred.shared.keys, only: h.cred.shared.principal, opts: &h.opts, bare: bare}
+	x := exchange{m: h.m, service: h.cred, keys: h.cred.shared.keys, only: h.cred.shared.principal, opts: &h.opts, bare: bare}
 	defer x.erase()
 	var r *refusal
 	if id != tokAPReq {
@@ -110,11 +110,12 @@ func (h *acceptor) first(ctx context.Context, in []byte) ([]byte, gss.Context, e
 
 // An exchange is one AP exchange as the acceptor sees it.
 type exchange struct {
-	m    *Mech
-	keys *keytab
-	only ikrb5.Principal // no Components: any in keys
-	opts *gss.AcceptOptions
-	bare bool // the token came without framing, as in DCE style
+	m       *Mech
+	service *Credential
+	keys    *keytab
+	only    ikrb5.Principal // no Components: any in keys
+	opts    *gss.AcceptOptions
+	bare    bool // the token came without framing, as in DCE style
 
 	server  ikrb5.Principal // of the ticket; empty before the AP-REQ is parsed
 	session *ikrb5.Key
@@ -173,7 +174,10 @@ func (x *exchange) read(msg []byte) *refusal {
 	if r := x.checkTicket(part); r != nil {
 		return r
 	}
-	return x.openAuthenticator(&req.Authenticator, part)
+	if r := x.openAuthenticator(&req.Authenticator, part); r != nil {
+		return r
+	}
+	return x.actFor(&req.Ticket, part)
 }
 
 // openTicket decrypts the ticket with one of our keys. sname and realm only choose

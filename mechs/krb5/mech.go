@@ -34,6 +34,13 @@ type Options struct {
 	// nil: all for which its credential has keys.
 	Services []string
 
+	// ActForUsers makes Delegated, of the contexts of an acceptor whose credential initiates
+	// too (FromKeytab with a principal), return one in the name of a user who came
+	// with a forwardable ticket but delegated nothing: his ticket is shown to the KDC,
+	// which decides towards whom the service may act for him (S4U2Proxy, "constrained
+	// delegation"), as it does after Impersonate. Each context keeps the ticket for that.
+	ActForUsers bool
+
 	// Resolver looks up KDCs, if Config.LookupKDC says so; nil: net.DefaultResolver.
 	Resolver *net.Resolver
 
@@ -43,7 +50,7 @@ type Options struct {
 
 // New returns the mechanism. It reads no file and no environment.
 func New(o Options) *Mech {
-	m := &Mech{initiator: o.Initiator, acceptor: o.Acceptor, replay: o.Replay, services: slices.Clone(o.Services), resolver: o.Resolver, dialer: o.Dial}
+	m := &Mech{initiator: o.Initiator, acceptor: o.Acceptor, replay: o.Replay, services: slices.Clone(o.Services), actsForUsers: o.ActForUsers, resolver: o.Resolver, dialer: o.Dial}
 	if o.Config != nil {
 		m.config = *o.Config
 	}
@@ -65,6 +72,7 @@ type Mech struct {
 	initiator, acceptor Source
 	replay              strike.Store
 	services            []string // nil: any
+	actsForUsers        bool
 	resolver            *net.Resolver
 	dialer              func(ctx context.Context, network, addr string) (net.Conn, error)
 	last                atomic.Int64 // time stamp last used, Unix µs

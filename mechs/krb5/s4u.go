@@ -74,6 +74,29 @@ func newProxy(service *Credential, client ikrb5.Principal, evidence *ticket) *Cr
 	return newCredential(s, evidence)
 }
 
+// actFor makes what an acceptor keeps of a client a credential in his name, if it is to and
+// can: see Options.ActForUsers.
+func (x *exchange) actFor(t *ikrb5.Ticket, part *ikrb5.EncTicketPart) *refusal {
+	client := part.Client()
+	if !x.m.actsForUsers || x.cred != nil || !x.service.shared.initiates || part.Flags&ikrb5.TicketForwardable == 0 || isAnonymous(client.Name) {
+		return nil
+	}
+	key, err := copyKey(x.session)
+	if err != nil {
+		return &refusal{gss.Failure, ikrb5.KRB_ERR_GENERIC, err}
+	}
+	service := x.service.Handle()
+	if service == nil {
+		key.Erase()
+		return &refusal{gss.NoCred, ikrb5.KRB_ERR_GENERIC, errClosed}
+	}
+	x.cred = newProxy(service, client, &ticket{
+		server: x.server, raw: t.Append(nil), key: key,
+		auth: part.AuthTime, start: part.StartTime, end: part.EndTime, renew: part.RenewTill, flags: part.Flags,
+	})
+	return nil
+}
+
 // s4u2self gets a ticket of client to the service s, MS-SFU §3.1.5.1.1. The user is named
 // twice: some KDCs know one way only.
 func (m *Mech) s4u2self(ctx context.Context, s *shared, client ikrb5.Principal) (*ticket, error) {

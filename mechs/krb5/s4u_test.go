@@ -112,6 +112,75 @@ func TestImpersonateRefused(t *testing.T) {
 	handshake(t, m, m, self, plain, service("HTTP/plain"), nil, nil)
 }
 
+// Who comes with a forwardable ticket can be acted for, towards whom the KDC permits, and
+// if the acceptor was told to.
+func TestActForUsers(t *testing.T) {
+	r, m, service := frontRealm(t, true)
+	config, err := krb5.ParseConfig(r.Krb5Conf("forwardable = true"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	strict, err := krb5.ParseConfig(r.Krb5Conf("forwardable = false"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	keytab, err := r.Keytab("HTTP/plain")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named, any := service("HTTP/plain"), mustCred(t)(krb5.FromKeytab(keytab, ""))
+	plain, _ := krb5.ParseName("HTTP/plain@GSS.TEST")
+	for name, tt := range map[string]struct {
+		config *krb5.Config
+		act    bool
+		cred   *krb5.Credential
+		can    bool
+	}{
+		"all as it should be":    {config, true, named, true},
+		"not told to":            {config, false, named, false},
+		"ticket not forwardable": {strict, true, named, false},
+		"keytab of anybody":      {config, true, any, false},
+	} {
+		im := krb5.New(krb5.Options{Config: tt.config})
+		am := krb5.New(krb5.Options{Config: config, Replay: oldStore(), ActForUsers: tt.act})
+		alice := mustCred(t)(krb5.FromPassword("alice@GSS.TEST", "secret"))
+		_, a := handshake(t, im, am, plain, alice, tt.cred, nil, nil)
+		if a.Info().Flags.Has(gss.Deleg) {
+			t.Errorf("%s: %v", name, a.Info().Flags)
+		}
+		d, ok := a.(gss.Delegator)
+		if !ok {
+			if tt.can {
+				t.Errorf("%s: nothing delegated", name)
+			}
+			continue
+		}
+		got, err := d.Delegated()
+		if !tt.can {
+			if gss.MajorOf(err) != gss.NoCred {
+				t.Errorf("%s: %v, %v", name, got, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		a.Close()
+		cred := mustCred(t)(got.(*krb5.Credential), nil)
+		if cred.Name().Text != "alice@GSS.TEST" {
+			t.Errorf("%s: %v", name, cred.Name())
+		}
+		back, _ := krb5.ParseName("host/back@GSS.TEST")
+		if _, b := handshake(t, am, am, back, cred, service("host/back"), nil, nil); b.Info().Peer.Text != "alice@GSS.TEST" {
+			t.Errorf("%s: %+v", name, b.Info())
+		}
+		other, _ := krb5.ParseName("host/other@GSS.TEST")
+		if _, _, ierr, _ := try(t, m, m, other, cred, service("host/other"), nil, nil); gss.MajorOf(ierr) != gss.Unauthorized {
+			t.Errorf("%s: to a service that is not permitted: %v", name, ierr)
+		}
+	}
+}
+
 func TestImpersonateConcurrent(t *testing.T) {
 	r, m, service := frontRealm(t, false)
 	cred := mustCred(t)(m.Impersonate(t.Context(), service("HTTP/front"), gss.User("alice")))
