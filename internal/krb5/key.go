@@ -52,18 +52,25 @@ func NewKey(e EType, value []byte) (*Key, error) {
 	return &Key{p: p, value: slices.Clone(value)}, nil
 }
 
-// RandomKey returns a new key of e. Error: ErrEType.
+// RandomKey returns a new key of e. Error: ErrEType, also if e is Legacy.
 func RandomKey(e EType) (*Key, error) {
-	if !e.Supported() && !e.Legacy() {
+	if !e.Supported() {
 		return nil, ErrEType
 	}
-	p := e.profile()
+	return e.profile().random(), nil
+}
+
+// Another returns a new key of k's type: who has such a key may have one more, also if it
+// is Legacy.
+func (k *Key) Another() *Key { return k.p.random() }
+
+func (p *profile) random() *Key {
 	k := &Key{p: p, value: make([]byte, p.keyLen)}
 	rand.Read(k.value) // never fails
-	if e == DES3SHA1 {
+	if p.etype == DES3SHA1 {
 		copy(k.value, des3RandomToKey(k.value[:21]))
 	}
-	return k, nil
+	return k
 }
 
 // EType returns k's encryption type, also after Erase.

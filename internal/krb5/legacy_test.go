@@ -15,6 +15,9 @@ func TestLegacyIsOff(t *testing.T) {
 		if e.Supported() || !e.Legacy() || e.Old() != (e == DES3SHA1 || e == RC4HMAC) {
 			t.Errorf("%v", e)
 		}
+		if _, err := RandomKey(e); !errors.Is(err, ErrEType) {
+			t.Errorf("%v: %v", e, err)
+		}
 		if _, err := ParseEType(e.String()); !errors.Is(err, ErrEType) {
 			t.Errorf("%v: %v", e, err)
 		}
@@ -95,10 +98,7 @@ func TestDES3Derive(t *testing.T) {
 // Every length, whole and in parts; every bit; every prefix.
 func TestLegacyEncrypt(t *testing.T) {
 	for _, e := range legacyTypes {
-		k, err := RandomKey(e)
-		if err != nil {
-			t.Fatal(err)
-		}
+		k := newKey(t, e, make([]byte, e.KeyLen())).Another()
 		for n := range 50 {
 			msg := bytes.Repeat([]byte{0xa5}, n)
 			ct, err := k.EncryptParts([]byte("x"), 7, msg[:n/3], msg[n/3:])
