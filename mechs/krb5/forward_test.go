@@ -59,7 +59,7 @@ func (d *forwarding) message(t testing.TB) []byte {
 
 // CVE-2026-107778: as many infos as tickets, and one at least; nothing is read beyond the
 // shorter list.
-func TestCredCounts(t *testing.T) {
+func TestCVE_2026_107778(t *testing.T) {
 	for n := range 4 {
 		for infos := range 4 {
 			d := newForwarding(t, n, infos)
