@@ -40,8 +40,17 @@ const (
 	usePRF // has no usage number
 )
 
-// NewKey returns a key of e, which may be Legacy, with a copy of value. Errors: ErrEType, ErrKeyLength.
+// NewKey returns a key of e with a copy of value. Errors: ErrEType, also if e is Legacy;
+// ErrKeyLength.
 func NewKey(e EType, value []byte) (*Key, error) {
+	if !e.Supported() {
+		return nil, ErrEType
+	}
+	return NewAnyKey(e, value)
+}
+
+// NewAnyKey is NewKey, but e may be Legacy: it is for whoever was asked to allow that.
+func NewAnyKey(e EType, value []byte) (*Key, error) {
 	if !e.Supported() && !e.Legacy() {
 		return nil, ErrEType
 	}

@@ -33,3 +33,6 @@ func (e EType) Legacy() bool {
 // Old reports whether per-message tokens of e are those of RFC 1964 and RFC 4757, not
 // RFC 4121's.
 func (e EType) Old() bool { return e == DES3SHA1 || e == RC4HMAC }
+
+// AnyKey is Key, but the type may be Legacy.
+func (k *EncryptionKey) AnyKey() (*Key, error) { return NewAnyKey(k.EType, k.Value) }

@@ -18,6 +18,13 @@ func TestLegacyIsOff(t *testing.T) {
 		if _, err := RandomKey(e); !errors.Is(err, ErrEType) {
 			t.Errorf("%v: %v", e, err)
 		}
+		value := make([]byte, e.KeyLen())
+		if _, err := NewKey(e, value); !errors.Is(err, ErrEType) {
+			t.Errorf("%v: %v", e, err)
+		}
+		if _, err := (&EncryptionKey{e, value}).Key(); !errors.Is(err, ErrEType) {
+			t.Errorf("%v: %v", e, err)
+		}
 		if _, err := ParseEType(e.String()); !errors.Is(err, ErrEType) {
 			t.Errorf("%v: %v", e, err)
 		}

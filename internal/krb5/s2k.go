@@ -44,5 +44,5 @@ func StringToKey(e EType, password, salt string, params []byte) (*Key, error) {
 		return nil, err
 	}
 	defer clear(k)
-	return NewKey(e, k)
+	return NewAnyKey(e, k)
 }

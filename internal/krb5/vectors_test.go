@@ -30,7 +30,7 @@ func readVectors(t testing.TB, file string, v any) {
 
 func newKey(t testing.TB, e EType, value []byte) *Key {
 	t.Helper()
-	k, err := NewKey(e, value)
+	k, err := NewAnyKey(e, value)
 	if err != nil {
 		t.Fatal(err)
 	}
