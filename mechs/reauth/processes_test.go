@@ -212,3 +212,53 @@ func TestHeldLock(t *testing.T) {
 		t.Errorf("it took %v", d)
 	}
 }
+
+// TestCacheProcesses lets six processes put tickets into one file at once; none is lost.
+func TestCacheProcesses(t *testing.T) {
+	const each = 15
+	if arg := os.Getenv(childEnv); arg != "" {
+		var who int
+		var path string
+		fmt.Sscan(arg, &who, &path)
+		c, err := OpenCache(path, CacheOptions{})
+		if err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		fmt.Println("ready")
+		bufio.NewScanner(os.Stdin).Scan()
+		for n := range each {
+			e := testEntry(byte(who*each + n))
+			c.put(e, nil)
+			if got := c.take(e.key, time.Now(), func(*entry) bool { return true }); got == nil || !bytes.Equal(got.ticket, e.ticket) {
+				fmt.Println("lost its own")
+				os.Exit(1)
+			}
+		}
+		fmt.Println("done")
+		os.Exit(0)
+	}
+	path := filepath.Join(t.TempDir(), "tickets")
+	procs := make([]*process, 6)
+	for i := range procs {
+		procs[i] = startProcess(t, fmt.Sprint(i, " ", path))
+	}
+	for _, p := range procs {
+		fmt.Fprintln(p.in)
+	}
+	for _, p := range procs {
+		if got := p.line(); got != "done" {
+			t.Errorf("a process: %q", got)
+		}
+	}
+	c := mustCache(t, path)
+	if n := c.Len(); n != len(procs)*each {
+		t.Errorf("%d tickets, want %d", n, len(procs)*each)
+	}
+	for n := range len(procs) * each {
+		e := c.take(testEntry(byte(n)).key, time.Now(), func(*entry) bool { return true })
+		if e == nil || e.uses != 2 || !bytes.Equal(e.ticket, testEntry(byte(n)).ticket) {
+			t.Errorf("%d: %+v", n, e)
+		}
+	}
+}
