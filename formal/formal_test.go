@@ -28,7 +28,7 @@ var (
 
 // patience is far more than any model takes; a prover that does not end must not
 // hang the tests.
-const patience = 3 * time.Minute
+const patience = 5 * time.Minute
 
 // An outcome is what a prover says about one query, in its own words.
 type outcome struct {
