@@ -228,6 +228,27 @@ func TestKadmind(t *testing.T) {
 		privs(t, c)
 	})
 
+	// It denies the others with AUTH_BADCRED.
+	t.Run("versions", func(t *testing.T) {
+		c := NewClient(nil, kadmProg, kadmVers, ClientOptions{Mech: user, Target: target, MaxVersion: 3,
+			Dial: func(ctx context.Context) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "tcp", addr)
+			}})
+		defer c.Close()
+		if privs(t, c); present(c).version != version1 {
+			t.Error("version", present(c).version)
+		}
+		conn, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c = NewClient(conn, kadmProg, kadmVers, ClientOptions{Mech: user, Target: target, MinVersion: 2})
+		defer c.Close()
+		if _, err := c.Call(within(t), kadmGetPrivs, arg.Bytes()); err != AuthBadCred {
+			t.Error(err)
+		}
+	})
+
 	// What has ended by our clock alone cannot be destroyed there, and is in the way on
 	// that connection.
 	t.Run("expired here", func(t *testing.T) {
@@ -351,6 +372,21 @@ func TestTIRPC(t *testing.T) {
 				}
 			})
 		}
+
+		t.Run("versions", func(t *testing.T) {
+			for _, min := range []uint32{1, 2} {
+				conn, err := net.Dial("tcp", "127.0.0.1:"+strings.TrimSpace(line))
+				if err != nil {
+					t.Fatal(err)
+				}
+				c := NewClient(conn, testProg, testVers, ClientOptions{Mech: m, Target: gss.Service("host", "localhost"), MinVersion: min, MaxVersion: 3})
+				defer c.Close()
+				_, err = c.Call(within(t), procEcho, text("x"))
+				if min == 1 && (err != nil || present(c).version != version1) || min == 2 && err != AuthBadCred {
+					t.Errorf("at least %d: %v", min, err)
+				}
+			}
+		})
 
 		// Denials amid many calls, of which each is answered in the end.
 		t.Run("refresh under load", func(t *testing.T) {

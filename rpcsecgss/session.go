@@ -326,6 +326,10 @@ func (l *line) destroy(ctx context.Context, s *session) error {
 		return errs
 	}
 	c := l.c
+	service := c.o.Service.control()
+	if service == Privacy && !s.sc.Info().Flags.Has(gss.Conf) { // a user's
+		service = Integrity
+	}
 	w := c.expect()
 	defer c.forget(w)
 	return l.send(ctx, func() ([]byte, error) {
@@ -334,7 +338,7 @@ func (l *line) destroy(ctx context.Context, s *session) error {
 			return nil, err
 		}
 		msg, _, err := s.sealRequest(header{xid: w.xid, prog: c.prog, vers: c.vers, proc: nullProc}, seq,
-			request{nullProc, procDestroy, c.o.Service.control(), fixed(nil)})
+			request{nullProc, procDestroy, service, fixed(nil)})
 		return msg, err
 	})
 }
