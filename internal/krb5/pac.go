@@ -127,14 +127,13 @@ func (p *PAC) cleared(types ...uint32) []byte {
 	return b
 }
 
-// checksumLen is the length of a checksum of that type, as far as PACs have them.
+// checksumLen is the length of a checksum of that type; 0 if it is none of a key's.
 func checksumLen(typ int32) int {
-	if typ == ChecksumHMACMD5 {
-		return 16
-	}
-	for _, e := range []EType{AES128SHA1, AES256SHA1, AES128SHA2, AES256SHA2} {
-		if e.ChecksumType() == typ {
-			return e.ChecksumLen()
+	for _, list := range [][]profile{profiles[:], legacyProfiles[:]} {
+		for i := range list {
+			if list[i].sumType == typ {
+				return list[i].macLen
+			}
 		}
 	}
 	return 0
