@@ -39,11 +39,18 @@
 // on malformed caches, and misses includes, quotes and enctypes 19 and 20 in common
 // configurations. The tests use it as a second implementation.) Pre-authentication
 // is by encrypted time stamp. A KDC is asked by TCP, by UDP if that is refused.
-// Realms that trust each other directly are reached through a cross-realm TGT.
+// Other realms are reached from realm to realm, by [capaths], by the hierarchy of
+// names, or as the KDCs say; in which realm a host is, of which the configuration says
+// nothing, the client's KDC is asked (referrals, RFC 6806 §8).
+//
+// # Acting for users
+//
+// A user can hand a service his TGT: gss.Deleg, gss.DelegPolicy, gss.Delegator. Or the
+// KDC lets the service act for users towards other services, and the user has no say
+// in it: [Options].ActForUsers for who came with a forwardable ticket, [Mech.Impersonate] for
+// who did not come at all (S4U2Proxy and S4U2Self, MS-SFU; within one realm).
 //
 // # What is not there
 //
-// Delegation (the flag is never granted, a credential that comes is not looked at),
-// DCE style, user-to-user, FAST, PKINIT, referrals, the settings [capaths] and
-// [appdefaults], caches other than files.
+// User-to-user, FAST, PKINIT, S4U between realms.
 package krb5
