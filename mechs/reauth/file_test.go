@@ -223,3 +223,30 @@ func TestCacheShared(t *testing.T) {
 		t.Error("not cleared", err)
 	}
 }
+
+// A file has so many tickets and no more, the newest, each of 1 KiB at most.
+func TestCacheFileBounds(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "tickets")
+	c, err := OpenCache(path, CacheOptions{Entries: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 8 {
+		c.put(testEntry(byte(n)), nil)
+	}
+	big := testEntry(100)
+	big.peer.Text = string(bytes.Repeat([]byte("x"), 500))
+	c.put(big, nil)
+	again := mustCache(t, path)
+	if again.Len() != 5 {
+		t.Errorf("%d tickets", again.Len())
+	}
+	for n := range 8 {
+		if e := again.take(testEntry(byte(n)).key, time.Now(), func(*entry) bool { return true }); (e != nil) != (n >= 3) {
+			t.Errorf("%d: %v", n, e)
+		}
+	}
+	if info, err := os.Stat(path); err != nil || info.Size() > 5*(maxEntry+keyOctets+2)+100 {
+		t.Errorf("%d octets, %v", info.Size(), err)
+	}
+}
