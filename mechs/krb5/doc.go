@@ -43,6 +43,15 @@
 // names, or as the KDCs say; in which realm a host is, of which the configuration says
 // nothing, the client's KDC is asked (referrals, RFC 6806 §8).
 //
+// # Credentials and users
+//
+// [OpenCache] opens what kinit wrote, whatever keeps it, and writes it too:
+// [Mech.Login] and [Mech.Renew] do what kinit does. Of a collection the primary cache
+// counts; the file .k5identity, by which MIT chooses another for a service, does not.
+// Which user of this host a peer is, [LocalUser] says by an explicit policy; .k5login
+// files it does not read. An enterprise name (RFC 6806 §5) is a name to compare and
+// to ask for; nobody logs in by one here, as that takes a KDC's word for who he is.
+//
 // # Acting for users
 //
 // A user can hand a service his TGT: gss.Deleg, gss.DelegPolicy, gss.Delegator. Or the

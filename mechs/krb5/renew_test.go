@@ -1,6 +1,7 @@
 package krb5_test
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -12,7 +13,7 @@ import (
 	"github.com/gsseal/gss/mechs/krb5"
 )
 
-// Of MIT's KDC, in MIT's cache.
+// A TGT of MIT's KDC, in caches that MIT's programs use.
 func TestRenew(t *testing.T) {
 	peers.Need(t, "klist", "kvno")
 	r := peers.MITRealm(t, peers.Options{LibDefaults: []string{"renew_lifetime = 2h", "ticket_lifetime = 1h"}})
@@ -31,33 +32,47 @@ func TestRenew(t *testing.T) {
 	if err := m.Login(t.Context(), cred); err != nil {
 		t.Fatal(err)
 	}
-	cc := filepath.Join(t.TempDir(), "cc")
-	cache, err := krb5.OpenCache(cc, &krb5.CacheOptions{StoreTickets: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cache.Store(t.Context(), cred); err != nil {
-		t.Fatal(err)
-	}
-	peers.MustRun(t, r.Env(), "kvno", "-c", cc, "host/localhost")
-	before := peers.MustRun(t, r.Env(), "klist", "-c", cc)
-	if !strings.Contains(before, "renew until") {
-		t.Errorf("not renewable: %s", before)
-	}
-	cred = mustCred(t)(cache.Credential(t.Context()))
-	expiry := cred.Expiry()
-	time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second + 50*time.Millisecond))) // klist shows seconds
-	if err := m.Renew(t.Context(), cred); err != nil {
-		t.Fatal(err)
-	}
-	after := peers.MustRun(t, r.Env(), "klist", "-c", cc)
-	if after == before || strings.Count(after, "krbtgt/") != 1 || strings.Count(after, "host/localhost@") != 1 {
-		t.Errorf("before:\n%s\nafter:\n%s", before, after)
-	}
-	if !cred.Expiry().After(expiry) {
-		t.Errorf("expires %v, before %v", cred.Expiry(), expiry)
-	}
-	peers.MustRun(t, r.Env(), "kvno", "-c", cc, "krbtgt/TEST.GSS")
+	time.Sleep(time.Until(time.Now().Truncate(time.Second).Add(time.Second + 50*time.Millisecond))) // tickets' times are in seconds
+	cacheKinds(t, func(t *testing.T, name string, o krb5.CacheOptions, libdefaults string) {
+		more := filepath.Join(t.TempDir(), "more.conf")
+		if err := os.WriteFile(more, []byte("[libdefaults]\n"+libdefaults+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		env := r.Env("KRB5CCNAME="+name, "KRB5_CONFIG="+r.Config+":"+more)
+		o.StoreTickets = true
+		cache, err := krb5.OpenCache(name, &o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			cache.Destroy(t.Context())
+			if !strings.Contains(name, "persistent") {
+				krb5.RemoveCollection(cache)
+			}
+		})
+		if err := cache.Store(t.Context(), cred); err != nil {
+			t.Fatal(err)
+		}
+		peers.MustRun(t, env, "kvno", "host/localhost")
+		before := peers.MustRun(t, env, "klist")
+		if !strings.Contains(before, "renew until") {
+			t.Errorf("not renewable: %s", before)
+		}
+		kept := mustCred(t)(cache.Credential(t.Context()))
+		expiry := kept.Expiry()
+		if err := m.Renew(t.Context(), kept); err != nil {
+			t.Fatal(err)
+		}
+		after := peers.MustRun(t, env, "klist")
+		if after == before || strings.Count(after, "krbtgt/") != 1 || strings.Count(after, "host/localhost@") != 1 {
+			t.Errorf("before:\n%s\nafter:\n%s", before, after)
+		}
+		if !kept.Expiry().After(expiry) {
+			t.Errorf("expires %v, before %v", kept.Expiry(), expiry)
+		}
+		peers.MustRun(t, env, "kvno", "krbtgt/TEST.GSS")
+		peers.MustRun(t, env, "kinit", "-R") // MIT renews what we renewed
+	})
 }
 
 // A TGT whose life is nearly over is renewed when a ticket is asked for, and not
