@@ -94,9 +94,13 @@ func appendMAC(dst, key []byte, label string, parts [][]byte, end string) []byte
 var noNonce [12]byte
 
 // seal is AES-256-GCM with a nonce of zeros: every key encrypts one plaintext. It
-// erases key.
+// erases key, and writes over p, where it may leave the result.
 func seal(key, p []byte) ([]byte, error) {
-	return appendSealed(make([]byte, 0, len(p)+tagLen), key, p)
+	out, err := appendSealed(p[:0], key, p)
+	if len(out) > cap(p) {
+		clear(p)
+	}
+	return out, err
 }
 
 func appendSealed(dst, key, p []byte) ([]byte, error) {

@@ -216,7 +216,7 @@ type answered struct {
 }
 
 func (a *answered) marshal() []byte {
-	b := make([]byte, 0, 64+ticketLen)
+	b := make([]byte, 0, 64+ticketLen+tagLen)
 	b = binary.BigEndian.AppendUint32(appendTime(b, a.time), uint32(a.flags))
 	b = append(append(appendTime(b, a.end), a.bind.present), a.bind.hash...)
 	return appendVec16(b, a.ticket)
