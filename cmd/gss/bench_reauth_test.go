@@ -11,7 +11,7 @@ import (
 func TestBenchReauth(t *testing.T) {
 	run := func() benchReport {
 		t.Helper()
-		code, out, stderr := gssRun(t, "", "bench", "reauth", "--json", "--rounds", "1", "--round", "1us", "--contexts", "50")
+		code, out, stderr := gssRun(t, "", "bench", "reauth", "--json", "--rounds", "1", "--round", "1us", "--contexts", "500")
 		var r benchReport
 		if code != exitOK || json.Unmarshal([]byte(out), &r) != nil {
 			t.Fatalf("%d %s%s", code, out, stderr)
