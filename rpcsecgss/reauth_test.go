@@ -117,7 +117,7 @@ func TestReauth(t *testing.T) {
 					for range 3 {
 						restart := c.line.dead
 						s.stop()
-						<-restart // it knows, or would write another message
+						<-restart                 // it knows, or would write another message
 						s.o.Accept = accept(ring) // a new process that has the ring
 						s.start()
 						call("restart", true, again)
