@@ -54,6 +54,8 @@ var parsers = map[string]func(b []byte) (message, error){
 	"EncryptedData":     func(b []byte) (message, error) { return as(ParseEncryptedData(b)) },
 	"METHOD-DATA":       func(b []byte) (message, error) { v, err := ParseMethodData(b); return as(methodData(v), err) },
 	"ETYPE-INFO2":       func(b []byte) (message, error) { v, err := ParseETypeInfo2(b); return as(etypeInfo2(v), err) },
+	"KRB-PRIV":          func(b []byte) (message, error) { return as(ParsePriv(b)) },
+	"EncKrbPrivPart":    func(b []byte) (message, error) { return as(ParseEncPrivPart(b)) },
 	"PA-FOR-USER":       func(b []byte) (message, error) { return as(ParsePAForUser(b)) },
 	"PA-S4U-X509-USER":  func(b []byte) (message, error) { return as(ParsePAS4UX509User(b)) },
 	"PA-PAC-OPTIONS":    func(b []byte) (message, error) { v, err := ParsePACOptions(b); return as(pacOptions(v), err) },
@@ -168,6 +170,8 @@ func TestMessageValues(t *testing.T) {
 		"etype_info2Only1": etypeInfo2{{0, "Morton's #0", true, []byte("s2k: 0")}},
 		"pa_for_user":      &PAForUserData{Principal{name, realm}, Checksum{1, []byte("1234")}, "krb5data"},
 		"pa_s4u_x509_user": &PAS4UX509UserData{s4u, build(nil, s4u.add), Checksum{1, []byte("1234")}},
+		"priv":             &Priv{enc},
+		"enc_priv_part":    &EncPrivPart{[]byte("krb5data"), when, 123456, 17, true, true, addrs[0], &addrs[1]},
 		"cred":             &Cred{Tickets: []Ticket{ticket, ticket}, EncPart: enc},
 	}
 	for _, v := range vectors(t) {

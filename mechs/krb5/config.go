@@ -26,6 +26,10 @@ type Config struct {
 	// insist on one.
 	KDCs map[string][]string
 
+	// PasswordServers change the passwords of a realm's users (RFC 3244): "host",
+	// "host:port"; without any, port 464 of the KDCs.
+	PasswordServers map[string][]string
+
 	// LookupKDC finds the KDCs of a realm that KDCs lacks by DNS SRV records
 	// (RFC 4120 §7.2.3.2).
 	LookupKDC bool
@@ -79,7 +83,7 @@ var defaultEncTypes = []ikrb5.EType{ikrb5.AES256SHA2, ikrb5.AES256SHA1, ikrb5.AE
 //
 // What it reads: of [libdefaults] default_realm, dns_lookup_kdc, clockskew,
 // ticket_lifetime, renew_lifetime, forwardable, permitted_enctypes, kcm_socket and
-// the names of default credentials; of [realms] kdc, and the default realm's
+// the names of default credentials; of [realms] kdc, kpasswd_server, and the default realm's
 // auth_to_local and auth_to_local_names; [domain_realm]; [capaths]; [appdefaults].
 // The enctypes of permitted_enctypes alone count, as the default_tkt_enctypes of old
 // configurations mostly name what was broken since.
@@ -140,6 +144,12 @@ func newConfig(p *profile) (*Config, error) {
 	for _, r := range p.section("realms").relations {
 		if r.sub != nil {
 			c.KDCs[r.name] = append(c.KDCs[r.name], r.sub.all("kdc")...)
+			if list := r.sub.all("kpasswd_server"); len(list) > 0 {
+				if c.PasswordServers == nil {
+					c.PasswordServers = make(map[string][]string)
+				}
+				c.PasswordServers[r.name] = append(c.PasswordServers[r.name], list...)
+			}
 		}
 	}
 	for _, r := range p.section("domain_realm").relations {

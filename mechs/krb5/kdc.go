@@ -19,10 +19,11 @@ import (
 const freshness = time.Minute
 
 var (
-	errReply     = errors.New("krb5: the KDC's reply does not answer the request")
-	errPreauth   = errors.New("krb5: the KDC wants pre-authentication other than an encrypted time stamp")
-	errNoTGT     = errors.New("krb5: no ticket-granting ticket")
-	errNoEncType = errors.New("krb5: no permitted encryption type in common")
+	errReply       = errors.New("krb5: the KDC's reply does not answer the request")
+	errPreauth     = errors.New("krb5: the KDC wants pre-authentication other than an encrypted time stamp")
+	errNoTGT       = errors.New("krb5: no ticket-granting ticket")
+	errLongTermKey = errors.New("krb5: the KDC's reply is under another password or key")
+	errNoEncType   = errors.New("krb5: no permitted encryption type in common")
 )
 
 // ticketFor returns a ticket of s for server, whose String is name: one that s has,
@@ -91,11 +92,7 @@ func (m *Mech) asExchange(ctx context.Context, s *shared) (*ticket, error) {
 
 // logIn is asExchange for a TGT that is forwardable or not.
 func (m *Mech) logIn(ctx context.Context, s *shared, forwardable bool) (*ticket, error) {
-	if s.password == "" && s.keys == nil {
-		return nil, errNoTGT
-	}
-	server := tgtName(s.principal.Realm, s.principal.Realm)
-	body := m.requestBody(server)
+	body := m.requestBody(s.home())
 	if forwardable {
 		body.Options |= ikrb5.KDCForwardable
 	}
@@ -103,6 +100,15 @@ func (m *Mech) logIn(ctx context.Context, s *shared, forwardable bool) (*ticket,
 		body.Options |= ikrb5.KDCRenewable
 		body.RTime = time.Now().Add(m.config.RenewLifetime)
 	}
+	return m.initialTicket(ctx, s, body)
+}
+
+// initialTicket is the AS exchange for the service that body says.
+func (m *Mech) initialTicket(ctx context.Context, s *shared, body ikrb5.KDCReqBody) (*ticket, error) {
+	if s.password == "" && s.keys == nil {
+		return nil, errNoTGT
+	}
+	server := ikrb5.Principal{Name: body.SName, Realm: body.Realm}
 	body.CName = s.principal.Name
 	if s.keys != nil {
 		newest := s.keys.newest(s.principal)
@@ -135,7 +141,11 @@ func (m *Mech) logIn(ctx context.Context, s *shared, forwardable bool) (*ticket,
 	if owned {
 		defer key.Erase()
 	}
-	return m.openReply(&tgsRequest{server: server, client: s.principal}, &req, rep, key, ikrb5.UsageASRep)
+	t, err := m.openReply(&tgsRequest{server: server, client: s.principal}, &req, rep, key, ikrb5.UsageASRep)
+	if errors.Is(err, ikrb5.ErrIntegrity) { // a KDC that wants no pre-authentication says nothing of it
+		err = errLongTermKey
+	}
+	return t, err
 }
 
 // preauthenticate answers KDC_ERR_PREAUTH_REQUIRED with PA-ENC-TIMESTAMP, RFC
@@ -356,7 +366,7 @@ func kdcError(err error) error {
 		e.Minor = uint32(code)
 	}
 	switch {
-	case errors.Is(err, errNoTGT):
+	case errors.Is(err, errNoTGT), errors.Is(err, errLongTermKey):
 		e.Major = gss.NoCred
 	case errors.Is(err, errDelegation):
 		e.Major = gss.Unauthorized
