@@ -253,7 +253,7 @@ func (k *Key) DecryptAD(dst []byte, usage uint32, ad []byte, parts ...[]byte) ([
 	if !ok {
 		return dst, ErrIntegrity
 	}
-	return out, nil
+	return out[:len(dst)+len(unpadded(out[len(dst):], k.p.pad))], nil
 }
 
 // cut splits what Encrypt makes.

@@ -29,8 +29,15 @@ func S2KIterations(e EType, params []byte) (int, error) {
 }
 
 // StringToKey makes a key of a password and a salt, RFC 3961 §3. params are as in
-// S2KIterations, whose errors it returns.
+// S2KIterations, whose errors it returns; ErrEType also if e is Legacy.
 func StringToKey(e EType, password, salt string, params []byte) (*Key, error) {
+	if e.Legacy() {
+		return nil, ErrEType
+	}
+	return stringToKey(e, password, salt, params)
+}
+
+func stringToKey(e EType, password, salt string, params []byte) (*Key, error) {
 	n, err := S2KIterations(e, params)
 	if err != nil {
 		return nil, err

@@ -67,7 +67,7 @@ func testS2K(t *testing.T, vs []s2kVector, want int) {
 		t.Fatal(len(vs), "vectors")
 	}
 	for _, v := range vs {
-		k, err := StringToKey(v.EType, string(v.Password), string(v.Salt), binary.BigEndian.AppendUint32(nil, v.Iterations))
+		k, err := stringToKey(v.EType, string(v.Password), string(v.Salt), binary.BigEndian.AppendUint32(nil, v.Iterations))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -75,7 +75,7 @@ func testS2K(t *testing.T, vs []s2kVector, want int) {
 			t.Errorf("%v %q: %x, want %x", v.EType, v.Password, got, v.Key)
 		}
 		if d, _ := S2KIterations(v.EType, nil); uint32(d) == v.Iterations {
-			k, err := StringToKey(v.EType, string(v.Password), string(v.Salt), nil)
+			k, err := stringToKey(v.EType, string(v.Password), string(v.Salt), nil)
 			if err != nil || !bytes.Equal(k.Bytes(), v.Key) {
 				t.Error("default parameters:", err)
 			}

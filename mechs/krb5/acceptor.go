@@ -262,7 +262,7 @@ func (x *exchange) checkTicket(part *ikrb5.EncTicketPart) *refusal {
 		return &refusal{gss.Unauthorized, ikrb5.KRB_AP_ERR_MODIFIED, errAuthData}
 	}
 	var err error
-	if x.session, err = part.Key.Key(); err != nil {
+	if x.session, err = part.Key.AnyKey(); err != nil {
 		return &refusal{gss.DefectiveToken, ikrb5.KRB_AP_ERR_MODIFIED, err}
 	}
 	return nil
@@ -345,7 +345,7 @@ func (x *exchange) openAuthenticator(data *ikrb5.EncryptedData, part *ikrb5.EncT
 		if !x.m.config.permits(auth.Subkey.EType) {
 			return &refusal{gss.Unavailable, ikrb5.KDC_ERR_ETYPE_NOSUPP, nil}
 		}
-		if x.subkey, err = auth.Subkey.Key(); err != nil {
+		if x.subkey, err = auth.Subkey.AnyKey(); err != nil {
 			return &refusal{gss.DefectiveToken, ikrb5.KRB_AP_ERR_MODIFIED, err}
 		}
 	}
@@ -402,12 +402,18 @@ func (x *exchange) strike(ctx context.Context) *refusal {
 	err := x.m.replay.Strike(ctx, [32]byte(hash.Sum(nil)), x.stamp.Add(-skew), x.stamp.Add(skew))
 	unsure := errors.Is(err, strike.ErrUnsure) || errors.Is(err, strike.ErrFull)
 	switch {
-	case err == nil, unsure && x.info.Flags.Has(gss.Mutual):
+	case err == nil, unsure && x.info.Flags.Has(gss.Mutual) && !x.keyType().Old():
 		return nil
 	case errors.Is(err, strike.ErrSeen):
 		return &refusal{gss.DuplicateToken, ikrb5.KRB_AP_ERR_REPEAT, err}
 	}
 	return &refusal{gss.Unavailable, ikrb5.KRB_ERR_GENERIC, err}
+}
+
+// keyType is that of the context's key: of the subkey that this side asserts, unless it is
+// Old, whose tokens know none.
+func (x *exchange) keyType() ikrb5.EType {
+	return x.m.config.negotiate(x.auth.AuthData, x.session.EType())
 }
 
 // establish makes the context and, with mutual authentication, the AP-REP, which
@@ -422,16 +428,25 @@ func (x *exchange) establish() ([]byte, gss.Context, error) {
 	if !x.info.Flags.Has(gss.Mutual) {
 		return nil, x.context(nil, x.auth.SeqNumber), nil
 	}
-	key, err := ikrb5.RandomKey(x.m.config.negotiate(x.auth.AuthData, x.session.EType()))
-	if err != nil {
-		return nil, nil, err
-	}
-	value := ikrb5.EncryptionKey{EType: key.EType(), Value: key.Bytes()}
-	defer value.Erase()
 	x.seq = nonce() >> 1
-	rep, err := sealAPRep(x.session, &ikrb5.EncAPRepPart{CTime: x.auth.CTime, CUsec: x.auth.CUsec, Subkey: &value, SeqNumber: x.seq, HasSeq: true})
+	part := ikrb5.EncAPRepPart{CTime: x.auth.CTime, CUsec: x.auth.CUsec, SeqNumber: x.seq, HasSeq: true}
+	var key *ikrb5.Key
+	if e := x.keyType(); !e.Old() {
+		key = x.session.Another()
+		if e != key.EType() {
+			var err error
+			if key, err = ikrb5.RandomKey(e); err != nil {
+				return nil, nil, err
+			}
+		}
+		part.Subkey = &ikrb5.EncryptionKey{EType: e, Value: key.Bytes()}
+		defer part.Subkey.Erase()
+	}
+	rep, err := sealAPRep(x.session, &part)
 	if err != nil {
-		key.Erase()
+		if key != nil {
+			key.Erase()
+		}
 		return nil, nil, err
 	}
 	return frameUnless(x.bare, tokAPRep, rep), x.context(key, x.seq), nil

@@ -46,7 +46,7 @@ func (c *Config) negotiate(list []ikrb5.AuthDataEntry, session ikrb5.EType) ikrb
 			continue
 		}
 		for _, e := range theirs {
-			if c.permits(e) {
+			if e.Supported() && c.permits(e) {
 				return e
 			}
 		}

@@ -68,6 +68,8 @@ type Config struct {
 	apps        *profile          // [appdefaults]; nil: none
 	authToLocal []string          // of the default realm
 	localNames  map[string]string // of the default realm
+
+	allowWeak bool // Options.AllowWeak
 }
 
 const (
@@ -342,7 +344,7 @@ func (c *Config) encTypes() []ikrb5.EType {
 
 // permits reports whether e is among c.encTypes().
 func (c *Config) permits(e ikrb5.EType) bool {
-	return e.Supported() && (c.EncTypes == nil || slices.Contains(c.EncTypes, int32(e)))
+	return (e.Supported() || c.allowWeak && e.Legacy()) && (c.EncTypes == nil || slices.Contains(c.EncTypes, int32(e)))
 }
 
 func (c *Config) skew() time.Duration {

@@ -69,6 +69,7 @@ type secContext struct {
 	made                 time.Time
 	fresh                atomic.Int64 // nanoseconds after made: until then it has not expired
 	imported             bool
+	old                  bool // tokens of RFC 1964
 
 	mu      sync.Mutex // guards what follows
 	recv    window.Window
@@ -76,8 +77,12 @@ type secContext struct {
 }
 
 func newContext(p contextParams) *secContext {
+	if old := p.key.EType().Old(); old && p.acceptorSubkey { // its tokens know none
+		p.key.Erase()
+		p.key, p.acceptorSubkey = p.partial, false
+	}
 	c := &secContext{
-		info: p.info, key: p.key, partial: p.partial, sumLen: p.key.EType().ChecksumLen(),
+		info: p.info, key: p.key, partial: p.partial, old: p.key.EType().Old(), sumLen: p.key.EType().ChecksumLen(),
 		sendFlags: flagSentByAcceptor,
 		sendSeal:  usageAcceptorSeal, sendSign: usageAcceptorSign,
 		recvSeal: usageInitiatorSeal, recvSign: usageInitiatorSign,
@@ -95,6 +100,9 @@ func newContext(p contextParams) *secContext {
 	c.info.Initiator = p.initiator
 	c.info.Expiry = c.info.Expiry.Round(0).UTC() // so that it is the same after an import
 	c.info.Overhead = 2*headerLen + p.key.Overhead() + c.filler()
+	if c.old {
+		c.info.Overhead = oldOverhead(c.oldAlgs())
+	}
 	c.sendSeq.Store(p.sendSeq)
 	c.made = time.Now()
 	return c
@@ -182,6 +190,12 @@ func (c *secContext) wrap(op string, dst, msg, ad []byte, l gss.Level, filler in
 	if err := c.usable(op); err != nil {
 		return dst, err
 	}
+	if c.old {
+		if len(ad) > 0 {
+			return dst, c.fail(op, gss.Unavailable)
+		}
+		return c.oldWrap(op, dst, msg, l)
+	}
 	switch l {
 	case gss.Confidential:
 		if !c.info.Flags.Has(gss.Conf) {
@@ -224,6 +238,12 @@ var fillers = bytes.Repeat([]byte{0xff}, 16)
 func (c *secContext) unwrap(op string, dst, tok, ad []byte) ([]byte, gss.Level, error) {
 	if err := c.usable(op); err != nil {
 		return dst, 0, err
+	}
+	if c.old {
+		if len(ad) > 0 {
+			return dst, 0, c.fail(op, gss.Unavailable)
+		}
+		return c.oldUnwrap(op, dst, tok)
 	}
 	w, ok := parseWrap(tok, c.info.Flags.Has(gss.DCEStyle))
 	if !ok {
@@ -314,6 +334,9 @@ func (c *secContext) MIC(dst, msg []byte) ([]byte, error) {
 	if err := c.usable(op); err != nil {
 		return dst, err
 	}
+	if c.old {
+		return c.oldMIC(op, dst, msg)
+	}
 	out := slices.Grow(dst, headerLen+c.sumLen)
 	out = appendMICHeader(out, c.sendFlags, c.sendSeq.Add(1)-1)
 	out, err := c.key.ChecksumParts(out, c.sendSign, msg, out[len(dst):])
@@ -327,6 +350,9 @@ func (c *secContext) VerifyMIC(msg, mic []byte) error {
 	const op = "VerifyMIC"
 	if err := c.usable(op); err != nil {
 		return err
+	}
+	if c.old {
+		return c.oldVerifyMIC(op, msg, mic)
 	}
 	flags, seq, sum, ok := parseMIC(mic)
 	if !ok || len(sum) != c.sumLen {

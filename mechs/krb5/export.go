@@ -137,11 +137,11 @@ func (m *Mech) Import(state []byte) (gss.Context, error) {
 	}
 	p := contextParams{info: x.info, initiator: x.info.Initiator, acceptorSubkey: x.acceptorSubkey, sendSeq: x.sendSeq}
 	var err error
-	if p.key, err = ikrb5.NewKey(x.etype, x.key); err != nil {
+	if p.key, err = ikrb5.NewAnyKey(x.etype, x.key); err != nil {
 		return fail(gss.DefectiveToken, err)
 	}
 	if p.partial = p.key; len(x.partial) > 0 {
-		if p.partial, err = ikrb5.NewKey(x.partialType, x.partial); err != nil {
+		if p.partial, err = ikrb5.NewAnyKey(x.partialType, x.partial); err != nil {
 			p.key.Erase()
 			return fail(gss.DefectiveToken, err)
 		}

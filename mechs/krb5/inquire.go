@@ -21,12 +21,17 @@ func (c *secContext) WrapSizeLimit(l gss.Level, limit int) (int, error) {
 		return 0, err
 	}
 	switch {
+	case c.old && l == gss.IntegrityOnly:
+		return max(limit-c.info.Overhead, 0), nil
 	case l == gss.IntegrityOnly:
 		return max(limit-headerLen-c.sumLen, 0), nil
 	case l != gss.Confidential:
 		return 0, c.fail(op, gss.BadQOP)
 	case !c.info.Flags.Has(gss.Conf):
 		return 0, c.fail(op, gss.Unavailable)
+	}
+	if c.old {
+		return max(limit-c.info.Overhead, 0), nil
 	}
 	return max(limit-2*headerLen-c.key.Overhead(), 0), nil
 }

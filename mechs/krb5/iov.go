@@ -75,7 +75,7 @@ func (c *secContext) canWrap(op string, l gss.Level, iov []gss.Buffer) (s iovSha
 	switch {
 	case l != gss.Confidential && l != gss.IntegrityOnly:
 		return s, c.fail(op, gss.BadQOP)
-	case l == gss.Confidential && !c.info.Flags.Has(gss.Conf):
+	case c.old || l == gss.Confidential && !c.info.Flags.Has(gss.Conf):
 		return s, c.fail(op, gss.Unavailable)
 	}
 	s, ok := shapeOf(iov)
@@ -189,7 +189,10 @@ func (c *secContext) UnwrapIOV(iov []gss.Buffer) (gss.Level, error) {
 		return 0, err
 	}
 	s, ok := shapeOf(iov)
-	if !ok {
+	switch {
+	case c.old:
+		return 0, c.fail(op, gss.Unavailable)
+	case !ok:
 		return 0, c.fail(op, gss.Failure)
 	}
 	h := s.header.Data

@@ -35,7 +35,10 @@ type keytabEntry struct {
 //	string = u16 length | octets
 //
 // Keys of types that this package lacks are passed over.
-func parseKeytab(b []byte) (*keytab, error) {
+func parseKeytab(b []byte) (*keytab, error) { return parseKeytabOf(b, ikrb5.EType.Supported) }
+
+// parseKeytabOf is parseKeytab with keys of the types that are taken.
+func parseKeytabOf(b []byte, takes func(ikrb5.EType) bool) (*keytab, error) {
 	r := fileReader{b: b}
 	if r.u8() != 5 || r.u8() != 2 {
 		return nil, errKeytab
@@ -55,7 +58,7 @@ func parseKeytab(b []byte) (*keytab, error) {
 			r.b = nil
 			break
 		}
-		e, ok := readKeytabEntry(&entry)
+		e, ok := readKeytabEntry(&entry, takes)
 		if !ok {
 			k.erase()
 			return nil, errKeytab
@@ -74,7 +77,7 @@ func parseKeytab(b []byte) (*keytab, error) {
 	return k, nil
 }
 
-func readKeytabEntry(r *fileReader) (e keytabEntry, ok bool) {
+func readKeytabEntry(r *fileReader, takes func(ikrb5.EType) bool) (e keytabEntry, ok bool) {
 	components := uint32(r.u16())
 	e.principal.Realm = string(r.data16())
 	e.principal.Name.Components = r.components(components, r.data16)
@@ -90,11 +93,11 @@ func readKeytabEntry(r *fileReader) (e keytabEntry, ok bool) {
 	if r.bad || !validPrincipal(e.principal) {
 		return e, false
 	}
-	if !etype.Supported() {
+	if !takes(etype) {
 		return e, true
 	}
 	var err error
-	e.key, err = ikrb5.NewKey(etype, value)
+	e.key, err = ikrb5.NewAnyKey(etype, value)
 	return e, err == nil
 }
 

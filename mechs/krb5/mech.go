@@ -41,6 +41,13 @@ type Options struct {
 	// delegation"), as it does after Impersonate. Each context keeps the ticket for that.
 	ActForUsers bool
 
+	// AllowWeak makes an acceptor take tickets and keys of encryption types that are off
+	// otherwise, for old peers that have nothing else: arcfour-hmac and des3-cbc-sha1,
+	// which are broken (RFC 8429), and Camellia's. Config.EncTypes, if not nil, has to list
+	// those that are meant. Their keys are in a FromWeakKeytab. Nothing is asked of a KDC for them. A protocol on top that
+	// needs a strong key has to look at SessionKey's type.
+	AllowWeak bool
+
 	// Resolver looks up KDCs, if Config.LookupKDC says so; nil: net.DefaultResolver.
 	Resolver *net.Resolver
 
@@ -54,6 +61,7 @@ func New(o Options) *Mech {
 	if o.Config != nil {
 		m.config = *o.Config
 	}
+	m.config.allowWeak = o.AllowWeak
 	if m.replay == nil {
 		m.replay = strike.NewMemory(strike.MemoryOptions{})
 	}
@@ -255,5 +263,5 @@ func unframe(tok []byte) (id uint16, msg []byte, ok bool) {
 func copyKey(k *ikrb5.Key) (*ikrb5.Key, error) {
 	b := k.Bytes()
 	defer clear(b)
-	return ikrb5.NewKey(k.EType(), b)
+	return ikrb5.NewAnyKey(k.EType(), b)
 }
