@@ -34,8 +34,9 @@ var (
 	ErrClaim = errors.New("seal: required claim absent")
 	// ErrIntroduction: Unseal got an introduction, or Redeem something else.
 	ErrIntroduction = errors.New("seal: introductions are redeemed, messages unsealed")
-	// ErrIntroduced: who was introduced introduces nobody, and is introduced no further.
-	ErrIntroduced = errors.New("seal: who was introduced does not introduce")
+	// ErrIntroduced: who was introduced grants nothing, introduces nobody, and is introduced
+	// no further.
+	ErrIntroduced = errors.New("seal: who was introduced does not grant or introduce")
 	// ErrStream: Unseal got a stream, or UnsealStream something else.
 	ErrStream = errors.New("seal: streams and messages are unsealed each in their own way")
 	// ErrTruncated: a stream's end is missing, or what came last is not its end.

@@ -31,13 +31,20 @@ const (
 // with Relay.Accept: it does not travel. If via is nil the grant carries the key,
 // and whoever sees the grant is the relay. o.Relay may name the relay besides.
 //
+// Who was introduced grants nothing: the context may not be one that an introduction led
+// to. That of via may, unless it is for an introduction.
+//
 // body must not overlap the octets behind len(dst). On an error dst comes back as it
-// was. Errors: those of Seal; BadName if a name is too long for a grant.
+// was. Errors: those of Seal; BadName if a name is too long for a grant; Unauthorized with
+// cause ErrIntroduced.
 func (s *Sender) Grant(dst, body []byte, via *Sender, o *Options) ([]byte, error) {
 	return s.grant(dst, body, via, o, 0)
 }
 
 func (s *Sender) grant(dst, body []byte, via *Sender, o *Options, extra Claims) ([]byte, error) {
+	if s.introduced() {
+		return dst, fail("Seal", s.mech, gss.Unauthorized, ErrIntroduced)
+	}
 	if o == nil {
 		o = new(Options)
 	}

@@ -39,7 +39,7 @@ func (s *Sender) Introduce(dst, body []byte, via *Sender, o *Options) ([]byte, e
 		return dst, fail("Seal", s.mech, gss.BadName, ErrIntroduced)
 	case len(o.Data) > 0:
 		return dst, fail("Seal", s.mech, gss.Failure, errData)
-	case s.introduced() || via != nil && via.introduced():
+	case via != nil && via.introduced():
 		return dst, fail("Seal", s.mech, gss.Unauthorized, ErrIntroduced)
 	}
 	return s.grant(dst, body, via, o, OneTime|Introduction)

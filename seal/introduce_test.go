@@ -3,6 +3,7 @@ package seal
 import (
 	"bytes"
 	"errors"
+	"io"
 	"testing"
 	"time"
 
@@ -73,9 +74,32 @@ func TestIntroduce(t *testing.T) {
 	wantMajor(t, "closed", err, gss.OldToken, ErrExpired)
 }
 
-// Who was introduced does not introduce, whatever it is that shows it.
+// Who was introduced grants nothing and does not introduce, whatever it is that shows it.
 func TestIntroducedDoesNotIntroduce(t *testing.T) {
 	composite := gss.Name{Mech: oid.Introduced, Text: "alice and carol"}
+	x := newTrio(t)
+	// nothing checks that s makes no grant in any form.
+	nothing := func(what string, s *Sender) {
+		t.Helper()
+		for how, via := range map[string]*Sender{"derived": x.grants, "carried": nil} {
+			for _, relay := range []gss.Name{{}, mn("dave")} {
+				_, err := s.Grant(nil, nil, via, &Options{Relay: relay})
+				wantMajor(t, what+", "+how, err, gss.Unauthorized, ErrIntroduced)
+				_, _, err = s.GrantStream(nil, io.Discard, via, &Options{Relay: relay})
+				wantMajor(t, what+", a stream, "+how, err, gss.Unauthorized, ErrIntroduced)
+			}
+			_, err := s.Grant(nil, nil, via, nil)
+			wantMajor(t, what+", without options, "+how, err, gss.Unauthorized, ErrIntroduced)
+			_, err = s.Introduce(nil, nil, via, &Options{Relay: mn("dave")})
+			wantMajor(t, what+", an introduction, "+how, err, gss.Unauthorized, ErrIntroduced)
+		}
+		_, err := x.alice.Introduce(nil, nil, s, &Options{Relay: mn("dave")})
+		wantMajor(t, what+", of the context with the relay", err, gss.Unauthorized, ErrIntroduced)
+		if _, err := x.alice.Grant(nil, nil, s, nil); err != nil {
+			t.Errorf("%s, the relay of a message: %v", what, err)
+		}
+		mustSeal(t, s, "a message of his own", &Options{Relay: mn("dave")})
+	}
 	for what, change := range map[string]func(i, a *gss.Info){
 		"the mechanism":         func(i, a *gss.Info) { i.Mech, a.Mech = oid.Introduced, oid.Introduced },
 		"the originator's name": func(i, a *gss.Info) { i.Local, a.Peer = composite, composite },
@@ -88,24 +112,40 @@ func TestIntroducedDoesNotIntroduce(t *testing.T) {
 	} {
 		i, a := pair("carol", "bob")
 		change(&i.info, &a.info)
-		s, via := mustSender(t, i), newTrio(t)
-		_, err := s.Introduce(nil, nil, via.grants, &Options{Relay: mn("dave")})
-		wantMajor(t, what, err, gss.Unauthorized, ErrIntroduced)
-		_, err = via.alice.Introduce(nil, nil, s, &Options{Relay: mn("dave")})
-		wantMajor(t, what+", of the context with the relay", err, gss.Unauthorized, ErrIntroduced)
+		s := mustSender(t, i)
+		nothing(what, s)
 
 		// Somebody whose package seal does it all the same.
-		g, err := s.grant(nil, nil, via.grants, &Options{Relay: mn("dave")}, OneTime|Introduction)
-		if err != nil {
-			t.Fatal(err)
+		r := mustRecipient(t, nil, a)
+		unseal := func(how string, extra Claims, payload []byte) {
+			t.Helper()
+			body := newStreamBody()
+			m, g, err := s.seal(nil, body, &Options{Relay: mn("dave")}, extra, relaySecret{by: byCarried})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, err := appendProof(bytes.Clone(m), &g.key, m, payload, &binding{boundNone}, time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			o := &UnsealOptions{Unbound: true, RelayNames: []gss.Name{mn("dave")}}
+			switch {
+			case extra.Has(Introduction):
+				_, err = r.Redeem(t.Context(), m, nil)
+			case extra.Has(Stream):
+				_, _, err = r.UnsealStream(t.Context(), bytes.NewReader(p), o)
+			default:
+				_, err = r.Unseal(t.Context(), nil, p, o)
+			}
+			wantMajor(t, what+", "+how, err, gss.Unauthorized, ErrIntroduced)
 		}
-		h, err := via.carol.Accept(g)
-		if err != nil {
-			t.Fatal(err)
+		unseal("redeemed", OneTime|Introduction, nil)
+		unseal("unsealed", 0, []byte("payload"))
+		unseal("unsealed, a stream", Stream, nil)
+		m := mustSeal(t, s, "by name", &Options{Relay: mn("dave")})
+		if _, err := r.Unseal(t.Context(), nil, m, &UnsealOptions{RelayNames: []gss.Name{mn("dave")}}); err != nil {
+			t.Errorf("%s, a message by name: %v", what, err)
 		}
-		defer h.Close()
-		_, err = mustRecipient(t, nil, a).Redeem(t.Context(), h.sealed, nil)
-		wantMajor(t, what+", redeemed", err, gss.Unauthorized, ErrIntroduced)
 
 		// A State of the context knows it, too.
 		i.claimed = nil
@@ -119,10 +159,8 @@ func TestIntroducedDoesNotIntroduce(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer s.Close()
-		_, err = s.Introduce(nil, nil, via.grants, &Options{Relay: mn("dave")})
-		wantMajor(t, what+", of a State", err, gss.Unauthorized, ErrIntroduced)
+		nothing(what+", of a State", s)
 	}
-	x := newTrio(t)
 	_, err := x.alice.Introduce(nil, nil, x.grants, &Options{Relay: composite})
 	wantMajor(t, "the introduced is a relay", err, gss.BadName, ErrIntroduced)
 }

@@ -79,7 +79,8 @@ type Message struct {
 //   - BadName: the names in it are not those of its context, or, with cause
 //     ErrRelay, it did not come by its relay.
 //   - BadBindings with cause ErrProof: no proof of the relay's key for this channel.
-//   - Unauthorized with cause ErrClaim, ErrIntroduction, ErrStream.
+//   - Unauthorized with cause ErrClaim, ErrIntroduction, ErrStream, or ErrIntroduced: a
+//     grant of who was introduced.
 //   - DuplicateToken: struck before, message or proof.
 //   - Unavailable with cause strike.ErrUnsure, strike.ErrFull, ErrQuota: cannot be
 //     struck. Failure with the store's error as its cause.
@@ -213,8 +214,11 @@ func (u *unsealing) check() error {
 // checkRelay checks the claims about the relay, and that none is missing.
 func (u *unsealing) checkRelay() error {
 	h := &u.h
-	if h.claims.Has(Introduction) {
+	switch {
+	case h.claims.Has(Introduction):
 		return u.fail(gss.Unauthorized, ErrIntroduction)
+	case h.claims.Has(RelayByKey) && u.s.keys.introduced():
+		return u.fail(gss.Unauthorized, ErrIntroduced)
 	}
 	if h.claims.Has(RelayByName) {
 		if err := u.checkRelayName(); err != nil {
