@@ -1,6 +1,8 @@
 // Package rpcsecgss is ONC RPC version 2 (RFC 5531) with the security flavor
-// RPCSEC_GSS version 1 (RFC 2203), client and server, over any mechanism. On the
-// wire it is what MIT's kadmind and libtirpc speak; it is tried with both.
+// RPCSEC_GSS, versions 1 to 3 (RFC 2203, 5403, 7861), client and server, over any
+// mechanism. Version 1 is what MIT's kadmind and libtirpc speak; it is tried with both.
+// Of the others no second implementation is known: they are tried with octets that a
+// program of their own makes from the RFCs' XDR.
 //
 //	c := rpcsecgss.NewClient(conn, 2112, 2, rpcsecgss.ClientOptions{Mech: mech, Target: target})
 //	defer c.Close()
@@ -21,11 +23,12 @@
 // The header of a call (program, version, procedure) can be read by anyone and is
 // authenticated. Arguments and results are encrypted with [Privacy], the default;
 // authenticated with [Integrity]; with [None] they are neither, and whoever sits
-// on the line changes them. The verifier of a reply covers the call's sequence
-// number and nothing else, so that with None a reply proves only that the server
-// has seen the call. That a call failed (the accept_stat) is outside of what is
-// protected under every service, and a denial has no verifier at all: who sits on
-// the line can make a call fail, but not have it done otherwise than it was made.
+// on the line changes them; with [Channel] all is up to the connection beneath. The
+// verifier of a reply covers the call's sequence number and nothing else, or in version
+// 3 the call's header, so that with None a reply proves only that the server has seen
+// the call. That a call failed (the accept_stat) is outside of what is protected
+// under every service, and a denial has no verifier at all: who sits on the line can
+// make a call fail, but not have it done otherwise than it was made.
 //
 // # Sequence numbers
 //
@@ -52,6 +55,39 @@
 // is executed again, so that this is at least once, unless the handler keeps effects and
 // results where they last, under [Call.Key].
 //
+// # Versions
+//
+// A client speaks version 1, unless its options need more or ask for more. The others
+// are for:
+//
+// [Channel]: there is TLS, say, beneath, and no need to protect each call twice. Client
+// and server show each other, by a MIC in the context, that they see the same channel:
+// BIND_CHANNEL in version 2, a part of CREATE in version 3. Both sides' Bindings say what
+// they see. From then on the connection vouches for who calls, in that context, so that
+// whoever else may write on it can do so, too. A handle is good for Channel on the
+// connection it was bound on, and the client binds anew on each. In version 2 each
+// BIND_CHANNEL that does not verify halves what is left of the context's life.
+//
+// Child handles, version 3: calls come with [Assertion], which the server's
+// [AssertionPolicy] judges, or from a [User] whom a host vouches for. A client with such
+// options makes one child handle for each of its contexts and calls by that; a client
+// without has none. They end with the context, the user's too.
+//
+// Where the RFCs leave it open: names of hashes are an OID's contents octets, without tag
+// and length. PREF_NOTSUPP is authenticated by the bindings of the first prefix in its
+// list. The name of a privilege is an array, as the XDR says, of one string, as the
+// words say. A privilege, or kind of assertion, that the server does not know is
+// UNKNOWN_MESSAGE, one that it knows and cannot read PRIVILEGE_PROBLEM, one that it does not
+// grant is left out. A host that may not vouch is AUTH_REJECTEDCRED.
+//
+// # Tickets
+//
+// Over package mechs/reauth a client whose context is gone is back with one INIT, or one
+// and a CONTINUE_INIT if the server's strike store cannot vouch that the first one is
+// new. (RPC could do without that: a context does nothing before a call verifies in it,
+// and who repeats a token can make none. But it takes a place among its principal's
+// contexts, and a mechanism does not know what it is used for.)
+//
 // # Real peers
 //
 // The servers of MIT (gssrpc) and libtirpc look a context up by TCP connection and
@@ -62,15 +98,15 @@
 // numbers calls in the order in which they leave. What has expired here cannot be
 // destroyed there: then it takes another connection, if there is Dial. (libtirpc
 // 1.3.3's server leaves the context of a connection that was lost to the next one
-// that gets its file descriptor, and denies that one's INIT until it is restarted.)
+// that gets its file descriptor, and then denies that one's INIT.)
 // The server is as RFC 2203 says: handles are random, and good on any connection; the
 // service is each call's own.
 //
 // # What is not there
 //
-// Version 2 (RFC 5403: channel bindings) and version 3 (RFC 7861): their INIT is
-// denied with AUTH_REJECTEDCRED. Other flavors but AUTH_NONE. The port mapper.
-// Batching: each call has a reply. Over datagrams an INIT is answered at the length
-// of the mechanism's token, to whatever address it says it came from. The
-// number of a server's connections is up to its net.Listener.
+// Other flavors but AUTH_NONE. The port mapper. Batching: each call has a reply.
+// Several child handles of one context: that takes a Client each. Over datagrams an
+// INIT is answered at the length of the mechanism's token, to whatever address it says
+// it came from, and there is no Channel. The number of a server's connections is up to
+// its net.Listener.
 package rpcsecgss
