@@ -16,6 +16,8 @@ import (
 	"github.com/gsseal/gss"
 	"github.com/gsseal/gss/gssnet"
 	"github.com/gsseal/gss/mechglue"
+	"github.com/gsseal/gss/mechs"
+	"github.com/gsseal/gss/mechs/reauth"
 	"github.com/gsseal/gss/oid"
 )
 
@@ -34,6 +36,11 @@ Kerberos reads KRB5_CONFIG (default /etc/krb5.conf) and takes its credentials
 from KRB5CCNAME (kinit) or KRB5_CLIENT_KTNAME. Certificates come from --cert,
 --key and --ca. To have something to try it with: gss help kdc, gss help cert.
 
+--tickets asks the server for a ticket, and keeps it in FILE, which is made if
+need be: the next time the client comes back with it, in one round trip and
+whether or not a KDC can be reached. The server has to know tickets (gss server
+--ring). Whoever has FILE can do the same in your name: keep it secret.
+
 --seal-state adds to FILE, which is made if need be, what gss seal and unseal
 need of this context; the server has to do that, too. Keep FILE secret.`,
 	setup: func(fs *flag.FlagSet) func(context.Context, *shell, []string) error {
@@ -49,6 +56,7 @@ need of this context; the server has to do that, too. Keep FILE secret.`,
 		fs.BoolVar(&c.noMutual, "no-mutual", false, "do not ask the server to prove itself")
 		fs.BoolVar(&c.file, "f", false, "MESSAGE is the name of a file to send")
 		fs.StringVar(&c.sealState, "seal-state", "", "`FILE`: what sealing needs of this context goes there")
+		tickets := fs.String("tickets", "", "`FILE`: come back with a ticket; they are there")
 		timeout := fs.Duration("timeout", 30*time.Second, "`TIME`: give up after it")
 		return func(ctx context.Context, sh *shell, args []string) error {
 			if len(args) != 3 {
@@ -64,6 +72,11 @@ need of this context; the server has to do that, too. Keep FILE secret.`,
 			if ms, err = only(ms, c.mech); err != nil {
 				return err
 			}
+			if *tickets != "" {
+				if ms, err = withTickets(ms, *tickets); err != nil {
+					return err
+				}
+			}
 			ctx, cancel := context.WithTimeout(ctx, *timeout)
 			defer cancel()
 			if c.ms, c.creds, err = initiators(ctx, ms); err != nil {
@@ -77,6 +90,15 @@ need of this context; the server has to do that, too. Keep FILE secret.`,
 			return advise(c.run(ctx, sh.stdout, args[0], args[1], args[2]), initiatorAdvice)
 		}
 	},
+}
+
+// withTickets returns ms with tickets, and none without.
+func withTickets(ms mechglue.Mechanisms, file string) (mechglue.Mechanisms, error) {
+	cache, err := reauth.OpenCache(file, reauth.CacheOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return mechs.WithTickets(ms, reauth.Options{Cache: cache})[len(ms):], nil
 }
 
 type sampleClient struct {

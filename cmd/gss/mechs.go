@@ -9,18 +9,24 @@ import (
 	"text/tabwriter"
 
 	"github.com/gsseal/gss"
+	"github.com/gsseal/gss/mechs"
+	"github.com/gsseal/gss/mechs/reauth"
 	"github.com/gsseal/gss/oid"
 )
 
 var mechsCommand = command{
 	name:  "mechs",
-	args:  "[--json]",
+	args:  "[FLAGS]",
 	short: "list the mechanisms, their OIDs and what each can do",
 	long: `
 Lists the mechanisms of this program and their attributes (RFC 5587): what each
-authenticates and protects.`,
+authenticates and protects.
+
+--tickets lists each once more, with the tickets by which clients come back in
+one round trip: gss help client, gss help server.`,
 	setup: func(fs *flag.FlagSet) func(context.Context, *shell, []string) error {
 		asJSON := fs.Bool("json", false, "print JSON")
+		tickets := fs.Bool("tickets", false, "list them with tickets, too")
 		return func(_ context.Context, sh *shell, args []string) error {
 			if len(args) != 0 {
 				return usagef("no arguments are due")
@@ -28,6 +34,9 @@ authenticates and protects.`,
 			ms, err := new(credentialFlags).mechanisms(sh)
 			if err != nil {
 				return err
+			}
+			if *tickets {
+				ms = mechs.WithTickets(ms, reauth.Options{})
 			}
 			list := describeMechanisms(ms)
 			if *asJSON {
@@ -49,7 +58,7 @@ type mechanismInfo struct {
 func describeMechanisms(ms []gss.Mechanism) []mechanismInfo {
 	list := make([]mechanismInfo, 0, len(ms))
 	for _, m := range ms {
-		d, _ := oid.Describe(m.OID())
+		d, _ := describe(m.OID())
 		info := mechanismInfo{Name: mechName(m.OID()), OID: m.OID().String(), What: d.Long, Source: d.Source, Attributes: []string{}}
 		if a, ok := m.(gss.Described); ok {
 			for _, o := range a.Attributes() {
@@ -63,10 +72,26 @@ func describeMechanisms(ms []gss.Mechanism) []mechanismInfo {
 
 // mechName is o's well-known name, else its digits.
 func mechName(o oid.OID) string {
-	if d, ok := oid.Describe(o); ok {
+	if d, ok := describe(o); ok {
 		return d.Name
 	}
 	return o.String()
+}
+
+// describe is oid.Describe, but tells the OIDs of mechanisms with tickets apart, which are
+// made of their inner mechanisms'.
+func describe(o oid.OID) (oid.Description, bool) {
+	d, ok := oid.Describe(o)
+	arcs, composite := strings.CutPrefix(o.String(), oid.Reauth.String()+".")
+	if !composite {
+		return d, ok
+	}
+	mech, err := oid.Parse(arcs)
+	if err != nil {
+		return d, false
+	}
+	inner, ok := describe(mech)
+	return oid.Description{Name: d.Name + "+" + inner.Name, Long: inner.Long + ", with tickets", Source: d.Source}, ok
 }
 
 // allAttributes are those of RFC 5587 in its order.

@@ -16,7 +16,12 @@ import (
 	"github.com/gsseal/gss"
 	"github.com/gsseal/gss/gssnet"
 	"github.com/gsseal/gss/mechglue"
+	"github.com/gsseal/gss/mechs"
+	"github.com/gsseal/gss/mechs/krb5"
+	"github.com/gsseal/gss/mechs/reauth"
 	"github.com/gsseal/gss/oid"
+	"github.com/gsseal/gss/strike"
+	"github.com/gsseal/gss/strike/boltstore"
 )
 
 var serverCommand = command{
@@ -37,6 +42,14 @@ interrupted. To have something to try it with: gss help kdc, gss help cert.
 
 For ten minutes after its start it refuses Kerberos clients that do not ask it
 to prove itself (gss-client -nomutual): they could be replays of earlier ones.
+--replay remembers in FILE, which is made if need be, who was there: from ten
+minutes after that on it refuses replays only, whenever it is started again.
+Servers of one service on one host share a FILE.
+
+--ring gives clients tickets, by which they come back in one round trip and
+without their credentials (gss client --tickets). The keys of tickets are in
+FILE, which is made if need be: a server that is started again, and others that
+have the file, know them. Keep it secret.
 
 --seal-state adds to FILE, which is made if need be, what gss seal and unseal
 need of each client's context; the client has to do that, too. Keep FILE secret.`,
@@ -47,6 +60,8 @@ need of each client's context; the client has to do that, too. Keep FILE secret.
 		port := fs.Int("port", 4444, "`N`: listen on this port; 0 chooses one")
 		listen := fs.String("listen", "127.0.0.1", "`ADDR`: listen on this address; 0.0.0.0 is all")
 		fs.BoolVar(&s.once, "once", false, "end after one connection; the exit code says how it went")
+		replay := fs.String("replay", "", "`FILE`: remember Kerberos clients' first tokens there")
+		ring := fs.String("ring", "", "`FILE`: give out tickets; their keys are there")
 		fs.StringVar(&s.sealState, "seal-state", "", "`FILE`: what sealing needs of clients' contexts goes there")
 		mech := fs.String("mech", "", "`NAME`: accept only this mechanism, or OID (default: all)")
 		return func(ctx context.Context, sh *shell, args []string) error {
@@ -66,6 +81,21 @@ need of each client's context; the client has to do that, too. Keep FILE secret.
 			if ms, err = acceptors(sh, ms); err != nil {
 				return advise(err, acceptorAdvice)
 			}
+			if *replay != "" {
+				store, err := boltstore.Open(*replay, boltstore.Options{Shared: true})
+				if err != nil {
+					return err
+				}
+				defer store.Close()
+				remember(ms, store)
+			}
+			if *ring != "" {
+				keys, err := reauth.OpenRing(*ring)
+				if err != nil {
+					return err
+				}
+				ms = mechs.WithTickets(ms, reauth.Options{Ring: keys})
+			}
 			if err := s.prepare(ctx, ms, args[0]); err != nil {
 				return err
 			}
@@ -78,6 +108,15 @@ need of each client's context; the client has to do that, too. Keep FILE secret.
 			return s.serve(ctx, l)
 		}
 	},
+}
+
+// remember gives Kerberos among ms a store of what was accepted.
+func remember(ms mechglue.Mechanisms, store strike.Store) {
+	for i, m := range ms {
+		if k, ok := m.(*krb5.Mech); ok {
+			ms[i] = k.WithReplay(store)
+		}
+	}
 }
 
 type sampleServer struct {

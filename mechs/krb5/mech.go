@@ -74,6 +74,15 @@ func New(o Options) *Mech {
 	return m
 }
 
+// WithReplay returns a mechanism as m, with the same configuration and credentials, whose
+// acceptors remember AP-REQs in store: see Options.Replay.
+func (m *Mech) WithReplay(store strike.Store) *Mech {
+	return &Mech{
+		config: m.config, initiator: m.initiator, acceptor: m.acceptor, replay: store, services: m.services,
+		actsForUsers: m.actsForUsers, resolver: m.resolver, dialer: m.dialer,
+	}
+}
+
 // Mech is the Kerberos mechanism. It is safe for concurrent use.
 type Mech struct {
 	config              Config
