@@ -457,6 +457,11 @@ func TestKCMAnswers(t *testing.T) {
 	if creds != 3 {
 		t.Errorf("%d credentials", creds)
 	}
+	for n, ok := range map[int]bool{0: true, 15: false, 17: false, 16 * maxKCMCreds: true, 16 * (maxKCMCreds + 1): false} {
+		if ids, err := parseKCMList(make([]byte, n)); (err == nil) != ok || ok && len(ids) != n/16 {
+			t.Errorf("%d octets of identifiers: %d, %v", n, len(ids), err)
+		}
+	}
 }
 
 // Daemons that claim, stall and lie.
