@@ -110,12 +110,6 @@ func TestDamage(t *testing.T) {
 	}
 }
 
-func flipped(b []byte, at int) []byte {
-	b = bytes.Clone(b)
-	b[at] ^= 1
-	return b
-}
-
 // Files of secrets are nobody else's, and no links or pipes.
 func TestPrivate(t *testing.T) {
 	dir := t.TempDir()

@@ -124,6 +124,12 @@ func TestSharedRing(t *testing.T) {
 	}
 }
 
+func flipped(b []byte, at int) []byte {
+	b = bytes.Clone(b)
+	b[at] ^= 1
+	return b
+}
+
 // Whatever becomes of what is kept, the answer is full authentication.
 func TestKeptDamage(t *testing.T) {
 	k := new(shelf)
