@@ -296,6 +296,24 @@ func FuzzAnswer(f *testing.F) {
 	}
 	r := fix.tgsRequest(tgt, part)
 	seeds = append(seeds, r.build(fix))
+	d := &delegation{fixture: fix}
+	fix.AddService("HTTP/front", ServiceOptions{Impersonate: true, DelegateTo: []string{"host/localhost"}})
+	d.tgt, d.part = d.loginService("HTTP", "front")
+	r = fix.tgsRequest(d.tgt, d.part)
+	key, err := r.auth.Subkey.Key()
+	if err != nil {
+		f.Fatal(err)
+	}
+	user := krb5.S4UUserID{Nonce: 43, CName: name("alice"), CRealm: "GSS.TEST"}
+	r.req.Body.SName = front
+	r.req.PAData = []krb5.PAData{
+		{Type: krb5.PAForUser, Value: krb5.NewPAForUser(krb5.Principal{Name: name("alice"), Realm: "GSS.TEST"}, r.session).Append(nil)},
+		{Type: krb5.PAS4UX509User, Value: krb5.NewPAS4UX509User(user, key, krb5.UsageS4UX509UserRequest).Append(nil)},
+	}
+	seeds = append(seeds, r.build(fix))
+	r = fix.tgsRequest(d.tgt, d.part)
+	r.req.Body.Options, r.req.Body.Tickets = krb5.KDCCNameInAddlTkt, []krb5.Ticket{tgt.Ticket}
+	seeds = append(seeds, r.build(fix))
 	for _, s := range seeds {
 		if _, err := krb5.ParseKDCReq(s); err != nil {
 			f.Fatal(err)

@@ -52,7 +52,7 @@ func (m *Mech) appendCred(dst []byte, client ikrb5.Principal, t *ticket, key *ik
 	part := ikrb5.EncCredPart{
 		Infos: []ikrb5.CredInfo{{
 			Key: value, PRealm: client.Realm, PName: client.Name, Flags: t.flags, HasFlags: true,
-			StartTime: t.start, EndTime: t.end, RenewTill: t.renew, SRealm: t.server.Realm, SName: t.server.Name,
+			AuthTime: t.auth, StartTime: t.start, EndTime: t.end, RenewTill: t.renew, SRealm: t.server.Realm, SName: t.server.Name,
 		}},
 		Timestamp: now.Truncate(time.Second), USec: now.Nanosecond() / 1000,
 	}
@@ -139,5 +139,5 @@ func (m *Mech) delegatedTicket(i *ikrb5.CredInfo, t *ikrb5.Ticket, client ikrb5.
 	if err != nil {
 		return nil, errKRBCred
 	}
-	return &ticket{server: server, raw: t.Append(nil), key: key, start: i.StartTime, end: i.EndTime, renew: i.RenewTill, flags: i.Flags}, nil
+	return &ticket{server: server, raw: t.Append(nil), key: key, auth: i.AuthTime, start: i.StartTime, end: i.EndTime, renew: i.RenewTill, flags: i.Flags}, nil
 }
