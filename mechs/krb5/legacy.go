@@ -23,7 +23,8 @@ import (
 // octets and of all behind it in clear; what follows it is encrypted if sealed. seq is
 // the number, big-endian with RC4 and little-endian with triple DES, and four octets that
 // say who sent it, encrypted under the checksum. These tokens know no subkey of the
-// acceptor's.
+// acceptor's. With RC4 nothing protects the number of one that is not sealed: replays
+// of it can be made to look new, in every implementation.
 const (
 	oldMIC  = 0x0101
 	oldWrap = 0x0201

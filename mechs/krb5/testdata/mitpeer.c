@@ -65,7 +65,12 @@ static void tell(gss_ctx_id_t *c) {
 	if (maj) die("import", maj, min);
 	maj = gss_krb5_export_lucid_sec_context(&min, &spent, 1, (void **)&l);
 	if (maj) die("lucid", maj, min);
-	if (l->protocol != 1) { fprintf(stderr, "protocol %u\n", l->protocol); exit(1); }
+	if (l->protocol == 0) { /* RFC 1964: one key */
+		printf("context %u %llu %llu 0", l->initiate, (unsigned long long)l->send_seq, (unsigned long long)l->recv_seq);
+		key(&l->rfc1964_kd.ctx_key);
+		putchar('\n');
+		return;
+	}
 	printf("context %u %llu %llu %u", l->initiate, (unsigned long long)l->send_seq,
 	       (unsigned long long)l->recv_seq, l->cfx_kd.have_acceptor_subkey);
 	key(&l->cfx_kd.ctx_key);
