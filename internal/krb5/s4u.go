@@ -1,6 +1,7 @@
 package krb5
 
 import (
+	"crypto/fips140"
 	"crypto/hmac"
 	"crypto/md5"
 	"encoding/binary"
@@ -42,23 +43,29 @@ type PAForUserData struct {
 // That is HMAC-MD5 (which panics under GODEBUG=fips140=only), MS-SFU §2.2.1.
 func NewPAForUser(user Principal, session *Key) *PAForUserData {
 	p := &PAForUserData{User: user, Package: "Kerberos"}
-	p.Cksum = Checksum{Type: ChecksumHMACMD5, Sum: p.sum(session)}
+	p.Cksum = Checksum{Type: ChecksumHMACMD5, Sum: hmacMD5(session, usageForUser, p.signed())}
 	return p
 }
 
-// Verify reports whether the checksum is of what p says, under the TGT's session key.
+// Verify reports whether the checksum is of what p says, under the TGT's session key. It may
+// also be one of the key's own type, as Heimdal makes it; under GODEBUG=fips140=only it has to be.
 func (p *PAForUserData) Verify(session *Key) bool {
-	return p.Cksum.Type == ChecksumHMACMD5 && hmac.Equal(p.sum(session), p.Cksum.Sum)
+	switch p.Cksum.Type {
+	case session.EType().ChecksumType():
+		return session.VerifyChecksum(p.signed(), p.Cksum.Sum, usageForUser)
+	case ChecksumHMACMD5:
+		return !fips140.Enforced() && hmac.Equal(hmacMD5(session, usageForUser, p.signed()), p.Cksum.Sum)
+	}
+	return false
 }
 
-// sum covers u32 name type (little-endian), components, realm and package, joined.
-func (p *PAForUserData) sum(session *Key) []byte {
+// signed is u32 name type (little-endian), components, realm and package, joined.
+func (p *PAForUserData) signed() []byte {
 	msg := binary.LittleEndian.AppendUint32(nil, uint32(p.User.Name.Type))
 	for _, c := range p.User.Name.Components {
 		msg = append(msg, c...)
 	}
-	msg = append(append(msg, p.User.Realm...), p.Package...)
-	return hmacMD5(session, usageForUser, msg)
+	return append(append(msg, p.User.Realm...), p.Package...)
 }
 
 // hmacMD5 is the checksum of RFC 4757 §4 with a key of any type.
