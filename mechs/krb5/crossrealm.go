@@ -90,7 +90,7 @@ func (m *Mech) nextTGT(ctx context.Context, s *shared, at *ticket, path []string
 		onward = path[len(path)-1:] // sent off the path: only the KDCs know
 	}
 	err = errPath
-	for _, realm := range slices.Backward(onward[:min(len(onward), maxHops)]) {
+	for _, realm := range slices.Backward(onward[max(len(onward)-maxHops, 0):]) {
 		if slices.Contains(seen, realm) {
 			continue
 		}

@@ -134,3 +134,26 @@ func (k *fakeKDC) understood(user ikrb5.Principal, off uint32, usage uint32) fun
 		return []ikrb5.PAData{{Type: ikrb5.PAS4UX509User, Value: ikrb5.NewPAS4UX509User(id, k.key, usage).Append(nil)}}
 	}
 }
+
+// KDCs that know nothing, and a path that is long: what is asked is bounded.
+func TestLongPath(t *testing.T) {
+	k, m, cred := newFakeKDC(t)
+	far := "FAR"
+	for i := range 40 {
+		far = fmt.Sprintf("R%d.%s", i, far)
+	}
+	var asked []string
+	k.answer = func(req *ikrb5.KDCReq) []byte {
+		if !req.TGS {
+			return k.honest(req)
+		}
+		asked = append(asked, tgtRealm(ikrb5.Principal{Name: req.Body.SName, Realm: req.Body.Realm}))
+		e := ikrb5.KRBError{Code: ikrb5.KDC_ERR_S_PRINCIPAL_UNKNOWN, Realm: testRealm, SName: req.Body.SName}
+		return e.Append(nil)
+	}
+	m.config.CAPaths = map[string]map[string][]string{testRealm: {far: ikrb5.RealmPath("FAR", far)}}
+	_, err := m.tgtFor(t.Context(), cred.shared, far)
+	if !errors.Is(err, ikrb5.KDC_ERR_S_PRINCIPAL_UNKNOWN) || len(asked) == 0 || len(asked) > maxHops || asked[0] != far {
+		t.Errorf("%v after %q", err, asked)
+	}
+}
