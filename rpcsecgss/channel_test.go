@@ -453,7 +453,7 @@ func TestChannelExpires(t *testing.T) {
 func TestBindAnswers(t *testing.T) {
 	m := mechanisms()["krb"]
 	for name, change := range map[string]func([]byte){
-		"MIC":    func(b []byte) { b[len(b)-5] ^= 1 },
+		"MIC":    func(b []byte) { b[len(b)-12] ^= 1 },
 		"status": func(b []byte) { b[23] = 1 },
 		"flavor": func(b []byte) { b[15] = 0 },
 	} {
