@@ -283,7 +283,7 @@ func TestFlagsAgree(t *testing.T) {
 			}
 			defer ic.Close()
 			defer ac.Close()
-			want := flags | gss.ProtReady
+			want := flags | always
 			if flags.Has(gss.DCEStyle) {
 				want |= gss.Mutual
 			}

@@ -355,7 +355,7 @@ func (x *exchange) openAuthenticator(data *ikrb5.EncryptedData, part *ikrb5.EncT
 	}
 	x.info = gss.Info{
 		Mech: oid.Krb5, Local: mechName(x.server), Peer: partyName(client),
-		Flags: sum.flags&wireFlags | gss.ProtReady, Expiry: part.EndTime,
+		Flags: sum.flags&wireFlags | always, Expiry: part.EndTime,
 	}
 	if bound {
 		x.info.Flags |= gss.Bound

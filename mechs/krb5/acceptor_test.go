@@ -84,7 +84,7 @@ func TestAPReq(t *testing.T) {
 			refused(t, out, err, tt.major, tt.code)
 			if tt.major == 0 {
 				want := gss.Info{Mech: oid.Krb5, Local: gss.Name{Mech: oid.Krb5, Text: "host/h.test@TEST.GSS"},
-					Peer: mechName(p.tkt.Client()), Flags: allFlags | gss.ProtReady, Expiry: p.tkt.EndTime.UTC(), Overhead: info.Overhead}
+					Peer: mechName(p.tkt.Client()), Flags: allFlags | always, Expiry: p.tkt.EndTime.UTC(), Overhead: info.Overhead}
 				if info != want {
 					t.Errorf("%+v, want %+v", info, want)
 				}

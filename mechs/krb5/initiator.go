@@ -85,7 +85,7 @@ func (h *initiator) request(ctx context.Context, in []byte) ([]byte, gss.Context
 	}
 	s := h.cred.shared
 	asked := h.opts.Require | h.opts.Request
-	flags := asked&services | gss.ProtReady
+	flags := asked&services | always
 	if flags.Has(gss.DCEStyle) {
 		flags |= gss.Mutual // three legs are no fewer
 	}

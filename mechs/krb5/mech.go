@@ -43,7 +43,8 @@ type Options struct {
 
 	// AllowWeak makes an acceptor take tickets and keys of encryption types that are off
 	// otherwise, for old peers that have nothing else: arcfour-hmac and des3-cbc-sha1,
-	// which are broken (RFC 8429), and Camellia's. Config.EncTypes, if not nil, has to list
+	// which are broken (RFC 8429; replays of RC4's tokens that are not sealed are not even
+	// detected), and Camellia's. Config.EncTypes, if not nil, has to list
 	// those that are meant. Their keys are in a FromWeakKeytab. Nothing is asked of a KDC for them. A protocol on top that
 	// needs a strong key has to look at SessionKey's type.
 	AllowWeak bool
@@ -103,7 +104,10 @@ var (
 )
 
 // services are the flags that a context may have.
-const services = gss.Mutual | gss.Replay | gss.Sequence | gss.Conf | gss.Integ | gss.ProtReady | gss.DCEStyle | gss.Identify
+const services = gss.Mutual | gss.Replay | gss.Sequence | gss.Conf | gss.Integ | gss.DCEStyle | gss.Identify | always
+
+// always are those that every context has.
+const always = gss.ProtReady | gss.Trans
 
 // delegation are those that it may have if a credential is delegated.
 const delegation = gss.Deleg | gss.DelegPolicy
@@ -226,7 +230,7 @@ func (m *Mech) Acquire(ctx context.Context) ([]gss.Credential, error) {
 func (m *Mech) Attributes() []oid.OID {
 	return []oid.OID{
 		oid.MAMechConcrete, oid.MAITokFramed, oid.MAAuthInit, oid.MAAuthTarg, oid.MAAuthInitInit, oid.MAAuthInitAnon,
-		oid.MAIntegProt, oid.MAConfProt, oid.MAMIC, oid.MAWrap, oid.MAReplayDet, oid.MAOOSDet, oid.MACBindings, oid.MADelegCred,
+		oid.MAIntegProt, oid.MAConfProt, oid.MAMIC, oid.MAWrap, oid.MAReplayDet, oid.MAOOSDet, oid.MACBindings, oid.MADelegCred, oid.MACtxTrans,
 	}
 }
 
