@@ -2,6 +2,7 @@ package kdctest
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -146,6 +147,15 @@ func TestS4URefused(t *testing.T) {
 		}
 	}
 	alice := krb5.Principal{Name: name("alice"), Realm: d.o.Realm}
+	// Heimdal's way: u32 name type, name, realm and package under the session key.
+	forUserOwn := func(p krb5.Principal, more []byte) func(*tgsRequest) {
+		return func(r *tgsRequest) {
+			pa := krb5.PAForUserData{User: p, Package: "Kerberos"}
+			msg := append(slices.Concat([]byte{1, 0, 0, 0}, []byte("alice"), []byte(p.Realm), []byte("Kerberos")), more...)
+			pa.Cksum = krb5.Checksum{Type: r.session.EType().ChecksumType(), Sum: r.session.Checksum(nil, msg, 17)}
+			r.req.PAData = []krb5.PAData{{Type: krb5.PAForUser, Value: pa.Append(nil)}}
+		}
+	}
 	x509 := func(id krb5.S4UUserID, usage uint32) func(*tgsRequest) {
 		return func(r *tgsRequest) {
 			key, _ := r.auth.Subkey.Key()
@@ -167,6 +177,8 @@ func TestS4URefused(t *testing.T) {
 		{"checksum cut", forUser(alice, func(p *krb5.PAForUserData) { p.Cksum.Sum = p.Cksum.Sum[:4] }), krb5.KRB_AP_ERR_MODIFIED},
 		{"checksum empty", forUser(alice, func(p *krb5.PAForUserData) { p.Cksum.Sum = nil }), krb5.KRB_AP_ERR_MODIFIED},
 		{"checksum unkeyed", forUser(alice, func(p *krb5.PAForUserData) { p.Cksum.Type = 7 }), krb5.KRB_AP_ERR_MODIFIED},
+		{"checksum of the key's type", forUserOwn(alice, nil), 0},
+		{"checksum of the key's type, wrong", forUserOwn(alice, []byte("x")), krb5.KRB_AP_ERR_MODIFIED},
 		{"nobody", forUser(krb5.Principal{Name: name("mallory"), Realm: d.o.Realm}, unchanged[krb5.PAForUserData]), krb5.KDC_ERR_C_PRINCIPAL_UNKNOWN},
 		{"somebody elsewhere", forUser(krb5.Principal{Name: name("alice"), Realm: "OTHER"}, unchanged[krb5.PAForUserData]), krb5.KDC_ERR_C_PRINCIPAL_UNKNOWN},
 		{"to another service", func(r *tgsRequest) { r.req.Body.SName = back }, krb5.KDC_ERR_BADOPTION},

@@ -341,6 +341,38 @@ func TestCVE_2022_42898(t *testing.T) {
 			}
 		}
 	}
+	// And where what is announced twice agrees.
+	var twos []int
+	for at := 0; at+4 <= len(good); at += 4 {
+		if binary.LittleEndian.Uint32(good[at:]) == 2 {
+			twos = append(twos, at)
+		}
+	}
+	for i, a := range twos {
+		for _, b := range twos[i+1:] {
+			for _, n := range []uint32{200, maxGroups, 1 << 28, 1<<32 - 1} {
+				bad := bytes.Clone(good)
+				binary.LittleEndian.PutUint32(bad[a:], n)
+				binary.LittleEndian.PutUint32(bad[b:], n)
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				_, err := ParseLogonInfo(bad)
+				runtime.ReadMemStats(&after)
+				if !errors.Is(err, ErrMalformed) || after.TotalAlloc-before.TotalAlloc > 1<<14 {
+					t.Errorf("%d at %d and %d: %v, %d octets allocated", n, a, b, err, after.TotalAlloc-before.TotalAlloc)
+				}
+			}
+		}
+	}
+	many := aLogon(t)
+	many.Groups = make([]GroupMembership, maxGroups)
+	if _, err := ParseLogonInfo(many.Append(nil)); err != nil {
+		t.Errorf("%d groups: %v", maxGroups, err)
+	}
+	many.Groups = make([]GroupMembership, maxGroups+1)
+	if _, err := ParseLogonInfo(many.Append(nil)); !errors.Is(err, ErrMalformed) {
+		t.Errorf("%d groups: %v", maxGroups+1, err)
+	}
 	for n := range good {
 		if _, err := ParseLogonInfo(good[:n]); !errors.Is(err, ErrMalformed) {
 			t.Errorf("logon info of %d of %d octets: %v", n, len(good), err)
