@@ -24,7 +24,7 @@ type Options struct {
 	Cache *Cache
 
 	// Store lets an acceptor be done with its first token. Without it, or if it cannot
-	// vouch that a RESUME is new, the initiator is asked to confirm. For a Ring in a file
+	// vouch that a RESUME is new, the initiator is asked to confirm. For a Ring that is shared
 	// it is used only if StoreDomain is the Ring's Domain: it then has to be one store for
 	// all who use that ring. Mechs of one process that share a Ring share its Store.
 	Store       strike.Store
