@@ -71,7 +71,8 @@ func pkixMech(t testing.TB, c tls.Certificate) *pkix.Mechanism {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := pkix.New(pkix.Config{Roots: testCA.Pool(), Credential: cred})
+	// What costs least under the race detector; so do its users with keys and groups.
+	m, err := pkix.New(pkix.Config{Roots: testCA.Pool(), Credential: cred, Suites: []pkix.Suite{pkix.P256}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,8 +81,8 @@ func pkixMech(t testing.TB, c tls.Certificate) *pkix.Mechanism {
 
 func pkixStand(t testing.TB) stand {
 	return stand{
-		client: pkixMech(t, testCA.Issue(pkixtest.Template{Emails: []string{"alice@example.org"}})),
-		server: pkixMech(t, testCA.Issue(pkixtest.Template{DNS: []string{"files.example.org"}})),
+		client: pkixMech(t, testCA.Issue(pkixtest.Template{Emails: []string{"alice@example.org"}, KeyType: pkixtest.P256})),
+		server: pkixMech(t, testCA.Issue(pkixtest.Template{DNS: []string{"files.example.org"}, KeyType: pkixtest.P256})),
 	}
 }
 
@@ -133,10 +134,10 @@ func TestConformanceResumed(t *testing.T) {
 	for name, s := range stands(t) {
 		for how, o := range map[string][2]Options{
 			"confirmed": {{}, {}},
-			"at-once":   {{Group: X25519}, {Store: strike.NewMemory(strike.MemoryOptions{})}},
+			"at-once":   {{Group: P256}, {Store: strike.NewMemory(strike.MemoryOptions{})}},
 		} {
-			if how == "at-once" && (name == "pk" || name == "nego") {
-				continue // as krb
+			if how == "at-once" && name != "krb5" && name != "krb" {
+				continue // what is inside makes no difference to that
 			}
 			t.Run(name+"/"+how, func(t *testing.T) {
 				client, server := New(s.client, o[0]), &counted{Mech: New(s.server, o[1])}

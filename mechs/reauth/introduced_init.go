@@ -88,6 +88,12 @@ func (c *Credential) Close() error {
 	return nil
 }
 
+// key is that of the tickets that come of it, in a Cache.
+func (c *Credential) key() [32]byte {
+	b := appendString(append([]byte("gss introduced cache 1"), c.id[:]...), string(c.target))
+	return sha256.Sum256(appendString(b, string(c.who)))
+}
+
 var errClosed = errors.New("reauth: credential closed")
 
 func (c *Credential) open() (sealed, key []byte, err error) {
@@ -143,8 +149,7 @@ func (h *presenting) start(_ context.Context, in []byte) ([]byte, gss.Context, e
 		return nil, nil, h.defective()
 	}
 	c, now := h.cred, h.m.o.Time()
-	b := appendString(append([]byte("gss introduced cache 1"), c.id[:]...), string(c.target))
-	key := sha256.Sum256(appendString(b, string(c.who)))
+	key := c.key()
 	r := &resume{kind: kindTicket, group: h.m.o.Group}
 	a := &authenticator{time: now, target: c.target}
 	e := h.m.o.Cache.take(key, now, func(e *entry) bool {
