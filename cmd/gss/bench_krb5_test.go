@@ -2,6 +2,7 @@ package main
 
 import (
 	"testing"
+	"time"
 
 	"github.com/gsseal/gss/internal/peers"
 )
@@ -39,5 +40,22 @@ func TestMITRival(t *testing.T) {
 		}
 		i.Close()
 		a.Close()
+	}
+}
+
+// Every row, whatever the numbers are.
+func TestBenchKrb5(t *testing.T) {
+	peers.Need(t, "cc", "krb5-config")
+	r, err := benchKrb5(t.Context(), &benchFlags{rounds: 1, round: 10 * time.Microsecond}, func(string) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Rows) != 4*11 || len(r.LeftOut) != 0 {
+		t.Errorf("%d rows, left out: %v", len(r.Rows), r.LeftOut)
+	}
+	for _, row := range r.Rows {
+		if row.Ours < 0 || row.Rival != nil && (*row.Rival <= 0 || *row.Ratio <= 0) || row.Rival == nil && row.Ours > 4096 {
+			t.Errorf("%+v", row)
+		}
 	}
 }

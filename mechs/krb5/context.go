@@ -61,15 +61,15 @@ type secContext struct {
 	info                 gss.Info
 	key, partial         *ikrb5.Key
 	sendFlags, recvFlags byte // without flagSealed
+	imported             bool
+	old                  bool // tokens of RFC 1964
 	sendSeal, sendSign   uint32
 	recvSeal, recvSign   uint32
-	sumLen               int
 	closed               atomic.Bool
+	sumLen               int
 	sendSeq              atomic.Uint64
 	made                 time.Time
 	fresh                atomic.Int64 // nanoseconds after made: until then it has not expired
-	imported             bool
-	old                  bool // tokens of RFC 1964
 
 	mu      sync.Mutex // guards what follows
 	recv    window.Window
