@@ -101,7 +101,7 @@ func (h *answering) answer(ctx context.Context, c *claim) ([]byte, gss.Context, 
 	}
 	w := resumed{nr: make([]byte, nonceLen), share: c.pub}
 	rand.Read(w.nr)
-	if !h.fresh(ctx, c.a.time, c.now, c.ticket.issued) {
+	if !h.fresh(ctx, c.a.time, c.now, c.ticket) {
 		w.rf = rfConfirm
 	}
 	head := w.appendHead(make([]byte, 0, 1024))
@@ -127,18 +127,27 @@ func (h *answering) answer(ctx context.Context, c *claim) ([]byte, gss.Context, 
 	return out, nil, nil
 }
 
-// fresh reports whether the store vouches that this RESUME is new.
-func (h *answering) fresh(ctx context.Context, sent, now, issued time.Time) bool {
+// fresh reports whether the store vouches that this RESUME is new. One that is not
+// taken because of the clock is struck all the same: or somebody could bring it again, when
+// the clock has moved on or to a host with another, after its initiator has confirmed it.
+func (h *answering) fresh(ctx context.Context, sent, now time.Time, t *ticket) bool {
 	o := &h.m.o
-	if o.Store == nil || o.Ring.keeper != nil && o.Ring.Domain() != o.StoreDomain || now.Sub(sent).Abs() > skew {
+	if o.Store == nil || o.Ring.keeper != nil && o.Ring.Domain() != o.StoreDomain {
 		return false
 	}
-	from := sent.Add(-skew)
-	if issued.After(from) {
-		from = issued
+	from, until := sent.Add(-skew), sent.Add(skew)
+	if t.issued.After(from) {
+		from = t.issued
+	}
+	if until.After(t.end) { // after which it is good for nothing
+		until = t.end
+	}
+	fits := now.Sub(sent).Abs() <= skew && !from.After(now)
+	if from.After(now) {
+		from = now
 	}
 	key := sha256.Sum256(append([]byte("gss reauth strike 1"), h.keys.th...))
-	return o.Store.Strike(ctx, key, from, sent.Add(skew)) == nil
+	return o.Store.Strike(ctx, key, from, until) == nil && fits
 }
 
 // confirmed reads CONFIRM.
