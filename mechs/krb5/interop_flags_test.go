@@ -85,23 +85,30 @@ func complete(t *testing.T, p *mitEndProcess) (flags gss.Flags) {
 }
 
 // TestInteropDelegation: a credential goes to every library and comes from it, with every
-// KDC, and is used at once.
+// KDC and enctype, with bindings and without, and is used at once.
 func TestInteropDelegation(t *testing.T) {
 	libs := libraries(t)
 	for name, start := range map[string]func(*testing.T, string) *kdc{"MIT's KDC": kdcMIT, "Heimdal's KDC": kdcHeimdal, "kdctest": kdcOurs} {
-		for _, etype := range []string{peers.Enctypes[1].Name, peers.Enctypes[3].Name} {
-			t.Run(name+"/"+etype, func(t *testing.T) {
+		for i, e := range peers.Enctypes {
+			t.Run(name+"/"+e.Name, func(t *testing.T) {
 				t.Parallel()
-				k := start(t, etype)
+				k := start(t, e.Name)
+				flags, bindings := gss.DefaultFlags|gss.Deleg, ""
+				if i%2 == 1 {
+					bindings = "tls-exporter:x"
+				}
+				if i >= 2 {
+					flags &^= gss.Mutual
+				}
 				m := k.ours(t, func(c *Config) { c.Forwardable = true })
 				for _, l := range libs {
 					t.Run("from "+l.name, func(t *testing.T) {
-						p, sc, err := k.from(t, m, l, gss.DefaultFlags|gss.Deleg, "", &gss.AcceptOptions{Require: gss.Deleg})
+						p, sc, err := k.from(t, m, l, flags, bindings, &gss.AcceptOptions{Require: gss.Deleg, Bindings: []byte(bindings)})
 						if err != nil {
 							t.Fatal(err)
 						}
 						defer sc.Close()
-						if f := complete(t, p); !f.Has(gss.Deleg) || !sc.Info().Flags.Has(gss.Deleg) {
+						if f := complete(t, p); !f.Has(gss.Deleg) || !sc.Info().Flags.Has(gss.Deleg) || sc.Info().Flags.Has(gss.Bound) != (bindings != "") {
 							t.Errorf("%v and %v", f, sc.Info().Flags)
 						}
 						cred, err := sc.(gss.Delegator).Delegated()
@@ -123,7 +130,7 @@ func TestInteropDelegation(t *testing.T) {
 						}
 					})
 					t.Run("to "+l.name, func(t *testing.T) {
-						p, sc, err := k.to(t, m, l, "", &gss.InitOptions{Require: gss.DefaultFlags | gss.Deleg})
+						p, sc, err := k.to(t, m, l, bindings, &gss.InitOptions{Require: flags, Bindings: []byte(bindings)})
 						if err != nil {
 							t.Fatal(err)
 						}
