@@ -258,6 +258,12 @@ func TestKey(t *testing.T) {
 		"base": func(*Call) {}, "xid": func(c *Call) { c.XID++ }, "prog": func(c *Call) { c.Prog++ }, "vers": func(c *Call) { c.Vers++ },
 		"proc": func(c *Call) { c.Proc++ }, "args": func(c *Call) { c.Args = []byte("argt") }, "name": func(c *Call) { c.Info.Peer.Text = "alicf" },
 		"mech": func(c *Call) { c.Info.Peer.Mech = "2" },
+		"host": func(c *Call) { c.Host.Peer = gss.Name{Mech: "1", Text: "root"} }, "other host": func(c *Call) { c.Host.Peer = gss.Name{Mech: "1", Text: "toor"} },
+		"label": func(c *Call) { c.Assertions = []Assertion{label("x")} }, "other label": func(c *Call) { c.Assertions = []Assertion{label("y")} },
+		"privilege": func(c *Call) { c.Assertions = []Assertion{privilege("x", "y")} },
+		"host's label": func(c *Call) {
+			c.Host.Peer, c.Assertions = gss.Name{Mech: "1", Text: "root"}, []Assertion{label("x")}
+		},
 	} {
 		c := base
 		change(&c)
@@ -273,7 +279,9 @@ func TestKey(t *testing.T) {
 	if b, ok := same.Key(); !ok || a != b {
 		t.Error("a repetition has another key")
 	}
-	for _, c := range []Call{{XID: 1}, {Info: gss.Info{Peer: base.Info.Peer, Flags: gss.Anon}}} {
+	anon, unnamed := base, base
+	anon.Host.Peer, anon.Host.Flags, unnamed.Host.Flags = base.Info.Peer, gss.Anon, gss.Mutual
+	for _, c := range []Call{{XID: 1}, {Info: gss.Info{Peer: base.Info.Peer, Flags: gss.Anon}}, anon, unnamed} {
 		if _, ok := c.Key(); ok {
 			t.Error("a key of nobody")
 		}

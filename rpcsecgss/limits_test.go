@@ -416,7 +416,7 @@ func TestReplies(t *testing.T) {
 			n     int
 			first bool
 		}{{1, 10, true}, {1, 0, false}, {2, 10, true}, {3, 10, true}, {1, 0, false}, {4, 10, true}, {2, 0, false}, {1, 10, true},
-			{5, 1000, true}, {5, 10, true}, {5, 0, false}} {
+			{5, 1000, true}, {1, 0, false}, {5, 1000, true}, {5, 10, true}, {5, 0, false}} {
 			if do(x.xid, x.n) != x.first {
 				t.Errorf("%d: first is %v", i, !x.first)
 			}
@@ -429,6 +429,43 @@ func TestReplies(t *testing.T) {
 			t.Error("an old answer")
 		}
 	})
+}
+
+// Who makes many calls, or has long answers, pushes out his own.
+func TestRepliesShares(t *testing.T) {
+	for _, n := range []int{0, 3000} {
+		r := newReplies(100, 100*(replyCost+1000))
+		do := func(who string, xid uint32, n int) bool {
+			x, first := r.begin(replyKey{who: who, xid: xid})
+			if first {
+				r.end(x, answer{results: make([]byte, n)})
+			}
+			return first
+		}
+		for xid := range uint32(5) {
+			do("quiet", xid, 10)
+			do("also", xid, 10)
+		}
+		for xid := range uint32(1000) {
+			do("busy", xid, n)
+		}
+		for xid := range uint32(5) {
+			if do("quiet", xid, 10) || do("also", xid, 10) {
+				t.Fatalf("answers of %d octets pushed out another's", n)
+			}
+		}
+		if do("busy", 999, n) || do("busy", 980, n) {
+			t.Error("its own last ones are gone")
+		}
+		r.mu.Lock()
+		for r.order.Len() > 0 {
+			r.forget(r.order.Front().Value.(*remembered))
+		}
+		if len(r.m) != 0 || len(r.of) != 0 || r.size != 0 {
+			t.Error(len(r.m), len(r.of), r.size)
+		}
+		r.mu.Unlock()
+	}
 }
 
 // Two who do the same at once with the same xid are not mixed up.

@@ -29,21 +29,32 @@ type remembered struct {
 	answer answer
 	when   time.Time
 	at     *list.Element // nil: in progress
+	mine   *list.Element // in its principal's list
+}
+
+func (x *remembered) cost() int { return replyCost + len(x.key.as) + len(x.answer.results) }
+
+// What a principal has of the answers.
+type share struct {
+	order list.List // the oldest in front
+	size  int
 }
 
 // replies remembers the last answers: at most so many of at most so many octets
-// together. Calls in progress are beyond that, and bounded by their callers.
+// together. A principal who has more than an equal share pushes out his own. Calls in
+// progress are beyond that, and bounded by their callers.
 type replies struct {
 	most, octets int
 
 	mu    sync.Mutex
 	m     map[replyKey]*remembered
-	order list.List // the oldest in front
+	of    map[string]*share // by replyKey.who
+	order list.List         // the oldest in front
 	size  int
 }
 
 func newReplies(most, octets int) *replies {
-	return &replies{most: most, octets: octets, m: make(map[replyKey]*remembered)}
+	return &replies{most: most, octets: octets, m: make(map[replyKey]*remembered), of: make(map[string]*share)}
 }
 
 // begin returns what is remembered of a call. If first is true that is nothing: the
@@ -66,17 +77,36 @@ func (r *replies) end(x *remembered, a answer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	x.answer, x.when = a, time.Now()
-	x.at = r.order.PushBack(x)
-	r.size += replyCost + len(a.results)
 	close(x.done)
+	if x.cost() > r.octets { // it would push out all others, and itself
+		delete(r.m, x.key)
+		return
+	}
+	own := r.of[x.key.who]
+	if own == nil {
+		own = new(share)
+		r.of[x.key.who] = own
+	}
+	x.at, x.mine = r.order.PushBack(x), own.order.PushBack(x)
+	r.size += x.cost()
+	own.size += x.cost()
 	for r.order.Len() > r.most || r.size > r.octets {
-		r.forget(r.order.Front().Value.(*remembered))
+		out := r.order.Front()
+		if n := len(r.of); own.order.Len() > r.most/n || own.size > r.octets/n {
+			out = own.order.Front()
+		}
+		r.forget(out.Value.(*remembered))
 	}
 }
 
 // forget is called with the lock held.
 func (r *replies) forget(x *remembered) {
+	own := r.of[x.key.who]
 	delete(r.m, x.key)
 	r.order.Remove(x.at)
-	r.size -= replyCost + len(x.answer.results)
+	own.order.Remove(x.mine)
+	r.size -= x.cost()
+	if own.size -= x.cost(); own.order.Len() == 0 {
+		delete(r.of, x.key.who)
+	}
 }

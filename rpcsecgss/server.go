@@ -92,21 +92,27 @@ type Call struct {
 }
 
 // Key is the same for a call and its repetitions, in other contexts, over other
-// connections, to other processes: a hash of who calls (Info.Peer), the XID and what
-// is asked. A Handler that commits its effect and results under Key in one
-// transaction, and answers from there what it finds, does nothing twice, whatever
-// crashes. ok is false if nobody can tell who calls.
+// connections, to other processes: a hash of who calls (Info.Peer, the Host that vouches
+// for it, the Assertions), the XID and what is asked. A Handler that commits its effect
+// and results under Key in one transaction, and answers from there what it finds, does
+// nothing twice, whatever crashes. ok is false if nobody can tell who calls.
 //
 // Clients choose an XID at random when they start, and count. Two of one principal
 // that must not be mistaken for each other, now and for as long as keys are kept, put
 // something unique into the arguments.
 func (c *Call) Key() (key [sha256.Size]byte, ok bool) {
-	if c.Info.Flags.Has(gss.Anon) {
+	if c.Info.Flags.Has(gss.Anon) || c.Host.Flags.Has(gss.Anon) {
 		return key, false
 	}
 	who, err := c.Info.Peer.Export()
 	if err != nil {
 		return key, false
+	}
+	var host []byte
+	if c.Host != (gss.Info{}) {
+		if host, err = c.Host.Peer.Export(); err != nil {
+			return key, false
+		}
 	}
 	args := sha256.Sum256(c.Args)
 	var e Encoder
@@ -116,6 +122,10 @@ func (c *Call) Key() (key [sha256.Size]byte, ok bool) {
 		e.Uint32(v)
 	}
 	e.Fixed(args[:])
+	if host != nil || len(c.Assertions) > 0 { // what one gets is not for who has less
+		e.Opaque(host)
+		e.assertions(c.Assertions)
+	}
 	return sha256.Sum256(e.b), true
 }
 
