@@ -101,7 +101,7 @@ func (h *acceptor) first(ctx context.Context, in []byte) ([]byte, gss.Context, e
 		return nil, nil, acceptError(&refusal{gss.Failure, ikrb5.KRB_ERR_GENERIC, err})
 	}
 	if bare {
-		h.wait = &third{session: x.session, seq: x.seq, sc: sc}
+		h.wait = &third{session: x.session, seq: x.seq, sent: out, sc: sc}
 		x.session = nil
 		return out, nil, nil
 	}

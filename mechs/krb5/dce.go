@@ -1,6 +1,7 @@
 package krb5
 
 import (
+	"bytes"
 	"errors"
 	"time"
 
@@ -90,7 +91,7 @@ func sealAPRep(session *ikrb5.Key, part *ikrb5.EncAPRepPart) ([]byte, error) {
 }
 
 // thirdLeg is the initiator's AP-REP: the time is its own, the number the acceptor's. It
-// asserts no subkey, which the acceptor's does.
+// asserts no subkey, which the acceptor's does, unless it is of an old type.
 func thirdLeg(session *ikrb5.Key, ctime time.Time, seq uint32) ([]byte, error) {
 	return sealAPRep(session, &ikrb5.EncAPRepPart{
 		CTime: ctime.Truncate(time.Second), CUsec: ctime.Nanosecond() / 1000, SeqNumber: seq, HasSeq: true,
@@ -101,6 +102,7 @@ func thirdLeg(session *ikrb5.Key, ctime time.Time, seq uint32) ([]byte, error) {
 type third struct {
 	session *ikrb5.Key
 	seq     uint32 // this side's
+	sent    []byte // the second leg, which is this side's AP-REP
 	sc      gss.Context
 }
 
@@ -111,17 +113,28 @@ func (t *third) close() {
 	}
 }
 
+// echo reports whether msg is the second leg, which is under the same key and has the same
+// number as the third has to have.
+func (t *third) echo(msg []byte) bool {
+	a, err := ikrb5.ParseAPRep(msg)
+	b, err2 := ikrb5.ParseAPRep(t.sent)
+	return err == nil && err2 == nil && bytes.Equal(a.EncPart.Cipher, b.EncPart.Cipher)
+}
+
 // step reads the third leg, which proves that the initiator read the second.
 func (t *third) step(in []byte) (gss.Context, error) {
 	id, msg, ok := unframeUnless(true, in)
 	if !ok || id != tokAPRep {
 		return nil, acceptError(&refusal{gss.DefectiveToken, ikrb5.KRB_AP_ERR_MSG_TYPE, nil})
 	}
+	if t.echo(msg) {
+		return nil, acceptError(&refusal{gss.BadMIC, ikrb5.KRB_AP_ERR_MUT_FAIL, nil})
+	}
 	part, err := openAPRep(msg, t.session)
 	if err != nil {
 		return nil, acceptError(&refusal{majorOfRep(err), ikrb5.KRB_AP_ERR_BAD_INTEGRITY, err})
 	}
-	if part.Subkey != nil { // this side's own, which is under the same key and has the same number
+	if part.Subkey != nil { // an acceptor's
 		part.Subkey.Erase()
 		return nil, acceptError(&refusal{gss.BadMIC, ikrb5.KRB_AP_ERR_MUT_FAIL, nil})
 	}

@@ -93,6 +93,19 @@ func TestDCEThirdLeg(t *testing.T) {
 			}
 		})
 	}
+	t.Run("reflected: a second leg without a subkey", func(t *testing.T) { // as with keys of old types
+		h, _, _ := f.begin(t, cred)
+		second := forge(h, ikrb5.UsageAPRepEnc, plain)
+		h.(*acceptor).wait.sent = second
+		kvno, err := ikrb5.ParseAPRep(second) // as it would be with what nothing protects changed
+		if err != nil {
+			t.Fatal(err)
+		}
+		kvno.EncPart.HasKVNO = true
+		if _, sc, err := h.Step(t.Context(), kvno.Append(nil)); sc != nil || gss.MajorOf(err) != gss.BadMIC {
+			t.Errorf("%v, %v", sc, err)
+		}
+	})
 	_, _, third := f.begin(t, cred)
 	for i := range third {
 		for bit := -1; bit < 8; bit++ { // -1: a prefix
