@@ -3,6 +3,7 @@ package reauth
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -22,6 +23,7 @@ type Ring struct {
 	keeper Keeper // nil: in memory only
 
 	asking sync.Mutex // one question to the keeper at a time; taken before mu
+	gone   [][16]byte // domains that others took the place of, the last of them last; under asking
 
 	mu sync.RWMutex // of all below; never held during a question
 	ringKeys
@@ -100,12 +102,14 @@ func (r *Ring) Rotate(now time.Time) error {
 
 // Forget erases all keys: no ticket issued so far is honoured again, by this
 // process at once and by others that share the ring within a minute. A new domain begins. After
-// an error the others may not know of it, and this process knows only until it
-// next reads the ring.
+// an error the others may not know of it until this process next reads the ring. What
+// brings the forgotten keys back where they are kept, a backup or a failover, does not bring them back to
+// processes that had known of this, which replace them; but those that start then do not know.
 func (r *Ring) Forget() error {
 	r.asking.Lock()
 	defer r.asking.Unlock()
 	r.mu.Lock()
+	r.leave()
 	r.erase()
 	r.mu.Unlock()
 	return r.change(context.Background(), func(s *ringKeys) bool { s.reset(); return true })
@@ -212,6 +216,20 @@ func (r *Ring) inVain() bool {
 	return r.vain >= maxVain && time.Since(r.vainAt) < pause
 }
 
+// maxGone is more domains than there are, if nobody plays with them.
+const maxGone = 64
+
+// leave remembers that the ring's domain is over. r.asking and r.mu are held.
+func (r *Ring) leave() {
+	if r.keeper == nil || slices.Contains(r.gone, r.domain) {
+		return
+	}
+	if len(r.gone) == maxGone {
+		r.gone = r.gone[1:]
+	}
+	r.gone = append(r.gone, r.domain)
+}
+
 var errKeeper = errors.New("reauth: the Keeper returned without an error, and without having called change")
 
 // change has the keys changed by do, first where they are kept and then here: what is
@@ -231,7 +249,7 @@ func (r *Ring) change(ctx context.Context, do func(*ringKeys) bool) error {
 	err := r.keeper.Update(ctx, func(old []byte) []byte {
 		called = true
 		next.erase()
-		bad := !next.parse(old)
+		bad := !next.parse(old) || slices.Contains(r.gone, next.domain)
 		if bad {
 			next.reset()
 		}
@@ -250,6 +268,9 @@ func (r *Ring) change(ctx context.Context, do func(*ringKeys) bool) error {
 		next.erase()
 		r.failed = r.asked
 		return err
+	}
+	if r.domain != next.domain {
+		r.leave()
 	}
 	r.erase()
 	r.ringKeys, r.failed = next, time.Time{}

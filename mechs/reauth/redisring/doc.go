@@ -23,7 +23,9 @@
 //
 // A ring that is lost or damaged, by a restart, FLUSHALL, or a failover to a replica that
 // lacks the last key, is replaced by a new one or by what is there, within a minute: clients
-// authenticate in full and get new tickets. Nothing wrong is accepted.
+// authenticate in full and get new tickets. Who writes to Redis can say what he likes, and
+// a replica that lags may bring back a ring that reauth.Ring.Forget had done away with: hosts that had
+// known do not take it, but hosts that start then do. Forget again after such a failover.
 // If Redis cannot be reached a host goes on with the keys that it has, for up to 12
 // hours, and then issues no tickets; whoever has one that cannot be opened authenticates
 // in full. An answer is awaited 2 seconds at most, and not by every handshake; a client
