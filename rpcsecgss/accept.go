@@ -200,7 +200,10 @@ func gone(err error) bool { return errors.Is(err, gss.NoContext) || errors.Is(er
 func (s *Server) once(ctx context.Context, p *peer, c call, g gssCred, e *entry, args []byte) (a answer, ok bool) {
 	who := e.who()
 	info := who.Info()
-	k := replyKey{who: p.host + "\x00" + e.peer, as: e.child.octets(), xid: c.xid, prog: c.prog, vers: c.vers, proc: c.proc, args: sha256.Sum256(args)}
+	k := replyKey{who: p.host + "\x00" + e.peer, xid: c.xid, prog: c.prog, vers: c.vers, proc: c.proc, args: sha256.Sum256(args)}
+	if e.child != nil {
+		k.as = e.child.as
+	}
 	if info.Peer.IsZero() || info.Flags.Has(gss.Anon) {
 		k.who = "handle\x00" + string(e.handle[:])
 	}

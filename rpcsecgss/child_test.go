@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -272,6 +273,20 @@ func TestChildren(t *testing.T) {
 	try("4 G assertions", p.session, nullProc, procCreate, 11, Privacy, append(bytes.Repeat([]byte{0}, 8), 255, 255, 255, 255), GarbageArgs)
 	try("trailing octets", p.session, nullProc, procCreate, 12, Privacy, append(bytes.Clone(empty.b), 0, 0, 0, 0), GarbageArgs)
 
+	// What is kept for long is bounded.
+	for n, want := range map[int]error{maxCreate - 64: nil, maxCreate: GarbageArgs} {
+		var long Encoder
+		long.creation(creation{assertions: []Assertion{label(strings.Repeat("x", n))}})
+		try("CREATE of much", p.session, nullProc, procCreate, uint32(13+n/maxCreate), Privacy, long.b, want)
+	}
+	p.testServer.open.mu.Lock()
+	for e := range p.testServer.open.m[handle(p.handle)].below {
+		if len(e.child.as) != 32 {
+			t.Errorf("%d octets to tell calls apart", len(e.child.as))
+		}
+	}
+	p.testServer.open.mu.Unlock()
+
 	// BIND_CHANNEL is not there, and is nothing that moves the window.
 	bind := boundPair(t, version3, ServerOptions{}, "a:1")
 	if err := why(bind.deliver(bind.from, bind.bindCall(1000, 3, hashes[0].oid, "a", "a:1"))); err != ProcUnavail {
@@ -317,7 +332,7 @@ func TestChildren(t *testing.T) {
 	try("destroyed", second, procEcho, procData, 2, Privacy, nil, CredProblem)
 	try("its sibling", child, procEcho, procData, 20, Privacy, nil, nil)
 	try("its parent", p.session, procEcho, procData, 40, Privacy, nil, nil)
-	if n := p.testServer.open.len(); n != 1+1+4+1 {
+	if n := p.testServer.open.len(); n != 1+2+4+1 {
 		t.Errorf("%d handles", n)
 	}
 	try("DESTROY of the parent", p.session, nullProc, procDestroy, 41, Privacy, nil, nil)

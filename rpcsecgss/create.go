@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"maps"
 	"slices"
 
@@ -34,6 +35,7 @@ type child struct {
 	parent *entry
 	inner  *entry // the user's, whom parent vouches for; nil: parent calls itself
 	rights []Assertion
+	as     string // a hash of what this adds to who calls: a vouching host, and rights
 }
 
 // of returns what c ends with.
@@ -44,18 +46,21 @@ func (c *child) of() []*entry {
 	return []*entry{c.parent, c.inner}
 }
 
-// octets is what c adds to who calls: a vouching host, and rights. c may be nil.
-func (c *child) octets() string {
-	if c == nil {
-		return ""
-	}
+// grant gives c its rights.
+func (c *child) grant(as []Assertion) {
+	c.rights = as
 	var e Encoder
+	e.Bool(c.inner != nil)
 	if c.inner != nil {
 		e.String(c.parent.peer)
 	}
-	e.assertions(c.rights)
-	return string(e.b)
+	e.assertions(as)
+	sum := sha256.Sum256(e.b)
+	c.as = string(sum[:])
 }
+
+// maxCreate bounds the arguments of CREATE: a child handle's rights are kept for long.
+const maxCreate = 1 << 13
 
 // These are called with the table's lock held.
 func (c *child) alive(t *table) bool {
@@ -95,7 +100,7 @@ func (s *Server) create(ctx context.Context, p *peer, c call, g gssCred, e *entr
 	}
 	d := NewDecoder(args)
 	want := d.creation()
-	if d.Done() != nil {
+	if d.Done() != nil || len(args) > maxCreate {
 		return answer{stat: GarbageArgs}, 0
 	}
 	n := &entry{handle: newHandle(), version: version3, peer: e.peer, sc: e.sc, child: &child{parent: e}, win: window.New(0, true, false)}
@@ -135,7 +140,7 @@ func (s *Server) create(ctx context.Context, p *peer, c call, g gssCred, e *entr
 	if got.assertions, deny = s.o.Assertions.judge(ctx, n.who().Info(), want.assertions); deny != 0 {
 		return a, deny
 	}
-	n.child.rights = got.assertions
+	n.child.grant(got.assertions)
 	if !s.open.put(n) {
 		return a, CredProblem
 	}
