@@ -133,6 +133,9 @@ func (l *line) handshake(ctx context.Context, m gss.Mechanism, h gss.Handshake, 
 	if res.window == 0 {
 		return fail(ErrReply)
 	}
+	// The MIC that was just verified is that of a reply to a call with this number, in
+	// versions 1 and 2: there is to be none.
+	s.never = res.window
 	s.slots = make(chan struct{}, min(res.window, maxOutstanding))
 	return nil
 }

@@ -665,3 +665,49 @@ func TestPrivacyIsPrivate(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// In versions 1 and 2 the verifier of a reply is what the MIC of no results would be:
+// who sits on the line must not make a call that was done of one that failed, nor of one
+// that the server has never seen.
+func TestVerifiersAreNotResults(t *testing.T) {
+	for version := uint32(1); version <= 3; version++ {
+		p := boundPair(t, version, ServerOptions{})
+		call := func(seq, proc uint32) (sent, auth, []byte) {
+			t.Helper()
+			msg, raw, err := p.sealRequest(p.header(seq, proc), seq, request{proc, procData, Integrity, fixed(nil)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			reply := p.deliver(p.from, msg)
+			if len(reply) == 0 {
+				t.Fatal("no reply")
+			}
+			verf, _, _, _ := parseReply(reply)
+			return sent{seq, raw}, verf, reply
+		}
+		forge := func(seq uint32, verf auth, mic []byte) []byte {
+			var e Encoder
+			e.Opaque(binary.BigEndian.AppendUint32(nil, seq))
+			e.Opaque(mic)
+			return accept(seq, verf, answer{results: e.b})
+		}
+		tx, verf, reply := call(1, 99)
+		if _, _, err := p.session.open(reply, []sent{tx}, Integrity); err != ProcUnavail {
+			t.Fatal(err)
+		}
+		if _, _, err := p.session.open(forge(1, verf, verf.body), []sent{tx}, Integrity); err == nil {
+			t.Errorf("version %d: a call that failed is done", version)
+		}
+		// One that has no results is fine.
+		tx, _, reply = call(2, procEcho)
+		if res, _, err := p.session.open(reply, []sent{tx}, Integrity); err != nil || len(res) > 0 {
+			t.Errorf("version %d: %x, %v", version, res, err)
+		}
+		// INIT's verifier is a MIC of the window.
+		for range Window + 10 {
+			if seq, err := p.next(maxSeq); err != nil || seq == Window {
+				t.Errorf("version %d: number %d, %v", version, seq, err)
+			}
+		}
+	}
+}

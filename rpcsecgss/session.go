@@ -1,6 +1,7 @@
 package rpcsecgss
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,7 @@ type session struct {
 
 	mu      sync.Mutex
 	seq     uint32 // the last one used
+	never   uint32 // the one that is not used
 	users   int
 	dropped bool
 }
@@ -51,7 +53,9 @@ func (s *session) next(last uint32) (uint32, error) {
 		e.Major, e.Err = gss.ContextExpired, nil
 		return 0, e
 	}
-	s.seq++
+	if s.seq++; s.seq == s.never {
+		s.seq++
+	}
 	return s.seq, nil
 }
 
@@ -164,10 +168,25 @@ func (s *session) open(msg []byte, all []sent, service Service) (results []byte,
 		if err != nil { // an accept_stat
 			return nil, false, err
 		}
+		if s.version < version3 && service == Integrity && repeats(body, verf.body) {
+			return nil, false, fmt.Errorf("%w: %w", errVerifier, gss.DuplicateToken)
+		}
 		results, err = unprotect(s.sc, service, all[i].seq, body)
 		return results, false, err
 	}
 	return nil, false, fmt.Errorf("%w: %w", errVerifier, cause)
+}
+
+// repeats is whether the MIC of results under Integrity is the one in the verifier. In
+// versions 1 and 2 that covers the sequence number and nothing else, which is what the
+// MIC of no results covers: whoever holds the reply to a call that failed could make one
+// of it to a call that was done. A server makes two MICs, which differ, as each token of a
+// mechanism's has a number. RFC 2203 does not see this; its §5.3.3.2 has the verifier.
+func repeats(body, verf []byte) bool {
+	d := NewDecoder(body)
+	d.Opaque(len(body))
+	mic := d.Opaque(len(body))
+	return d.Err() == nil && bytes.Equal(mic, verf)
 }
 
 // acquire returns the present session, or a new one, with a slot of its window.
