@@ -1,5 +1,6 @@
 // Package krb5 is the Kerberos mechanism (RFC 4121, over RFC 4120), on the wire
-// what other implementations speak. It is tried with MIT krb5.
+// what other implementations speak. It is tried with MIT krb5, Heimdal and
+// python3-gssapi, in both directions, and with the KDCs of the former two.
 //
 //	config, err := krb5.LoadConfig("/etc/krb5.conf")
 //	mech := krb5.New(krb5.Options{Config: config})
@@ -9,16 +10,35 @@
 //	})
 //
 // It reads no environment and looks for no file by itself: package mechs does that.
-// All four AES encryption types are there (17 to 20, RFC 3962 and RFC 8009), and
-// nothing older.
+// All four AES encryption types are there (17 to 20, RFC 3962 and RFC 8009). Older
+// ones are received if [Options].AllowWeak says so, and never asked for. The acceptor
+// may choose a better one for a context's keys than the KDC chose for the ticket
+// (RFC 4537), of those that both sides permit.
 //
 // # What a context proves
 //
 // The client's name is the ticket's, never what an authenticator claims. The
 // service's name is the ticket's too, as the initiator asked for it; a keytab in
 // which two principals have one key (aliases) cannot tell which of them was meant.
-// A ticket from another realm is accepted only if this realm's KDC has checked the
-// realms on its path; to whom that name belongs here is the application's to say.
+// [Options].Services says for which of its keys' names an acceptor answers.
+//
+// A ticket from another realm is accepted if this realm's KDC has checked the realms
+// on its path, or if all of them are on the path as the configuration here knows it:
+// [capaths], or the hierarchy of names. To whom that name belongs here is the
+// application's to say. Addresses in tickets are not looked at.
+//
+// What a PAC says of the client (gss.Attributed) is heard if it is signed with the
+// service's key and about the ticket's client. One that is not good says nothing, and
+// is no reason to refuse.
+//
+// Channel bindings count on the acceptor's side: one that has some refuses who has
+// others. With gss.AcceptOptions.BindingsOptional it lets those in who have none, but not
+// who says that he would have some if he were on a channel (MS-KILE's KERB_AP_OPTIONS,
+// which an initiator says that requests gss.Bound).
+//
+// A context has the services that the initiator asks for, and tells the acceptor of; who
+// asks for neither gss.Conf nor gss.Integ is promised neither, although MICs can still be
+// made.
 //
 // Forward secrecy there is none: whoever has the service's key, or the ticket's
 // session key, and the recorded handshake, has the context's keys.
@@ -28,7 +48,8 @@
 // An AP-REQ says everything in one token, so an acceptor has to know it when it
 // comes again: see [Options]. With mutual authentication (the default) a replayed
 // one gains nothing, as the keys then depend on a subkey of the acceptor's; without
-// it, one that the store cannot vouch for is refused.
+// it, one that the store cannot vouch for is refused. One in a file (package
+// strike/boltstore) vouches across restarts.
 //
 // # KDCs
 //
@@ -54,12 +75,14 @@
 //
 // # Acting for users
 //
-// A user can hand a service his TGT: gss.Deleg, gss.DelegPolicy, gss.Delegator. Or the
+// A user can hand a service his TGT: gss.Deleg, or gss.DelegPolicy for services that the
+// KDC trusts with that, and gss.Delegator on the other side. What comes has to be tickets of the
+// peer's own that are good now, or the handshake fails. Or the
 // KDC lets the service act for users towards other services, and the user has no say
 // in it: [Options].ActForUsers for who came with a forwardable ticket, [Mech.Impersonate] for
 // who did not come at all (S4U2Proxy and S4U2Self, MS-SFU; within one realm).
 //
 // # What is not there
 //
-// User-to-user, FAST, PKINIT, S4U between realms.
+// User-to-user, FAST, PKINIT, IAKERB, S4U between realms.
 package krb5
