@@ -133,6 +133,9 @@ func NewClient(conn net.Conn, prog, vers uint32, o ClientOptions) *Client {
 // A call whose connection is lost is made again over the next, with the same xid: it
 // may have been executed already. See the package's documentation.
 //
+// It is not made again as another principal, if the credentials are others' by then, nor,
+// if there is no Target, to another server: BadName.
+//
 // Errors: an AcceptStat or *VersionError if the server could not do it, an
 // AuthStat if it would not, a *gss.Error if no context came about or the reply did
 // not verify, ErrReply, ErrXDR, ctx's, the connection's, Dial's. After an error other
@@ -152,12 +155,27 @@ func (c *Client) Call(ctx context.Context, proc uint32, args []byte) ([]byte, er
 	return results, err
 }
 
+// parties are who makes a call, and to whom, as far as ClientOptions do not say.
+type parties struct{ host, user, server gss.Name }
+
+func (c *Client) parties(s *session) parties {
+	p := parties{host: s.sc.Info().Local}
+	if len(s.under) > 1 {
+		p.user = s.under[1].sc.Info().Local
+	}
+	if c.o.Target.IsZero() {
+		p.server = s.sc.Info().Peer
+	}
+	return p
+}
+
 // call makes the request that what returns for a session, in one after the other
 // until it is answered.
 func (c *Client) call(ctx context.Context, what func(*session) request) ([]byte, error) {
 	w := c.expect()
 	defer c.forget(w)
 	var results []byte
+	var first parties
 	denied := 0
 	err := c.onLine(ctx, func(l *line) error {
 		c.move(w, l)
@@ -165,6 +183,12 @@ func (c *Client) call(ctx context.Context, what func(*session) request) ([]byte,
 			s, err := l.acquire(ctx)
 			if err != nil {
 				return err
+			}
+			if first == (parties{}) {
+				first = c.parties(s)
+			} else if c.parties(s) != first {
+				l.release(s, false)
+				return &gss.Error{Op: "Init_sec_context", Mech: c.o.Mech.OID(), Major: gss.BadName, Err: errOthers}
 			}
 			var gone bool
 			results, gone, err = l.exchange(ctx, s, w, what(s))

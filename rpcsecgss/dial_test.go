@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/gsseal/gss"
+	"github.com/gsseal/gss/internal/toy"
 )
 
 // restarts is a server that goes and comes back with nothing of what it knew.
@@ -285,5 +286,64 @@ func TestKey(t *testing.T) {
 		if _, ok := c.Key(); ok {
 			t.Error("a key of nobody")
 		}
+	}
+}
+
+// switching is a mechanism whose credentials are replaced under it.
+type switching struct {
+	gss.Mechanism
+	next func() gss.Mechanism
+}
+
+func (m switching) Initiate(n gss.Name, o *gss.InitOptions) (gss.Handshake, error) {
+	return m.next().Initiate(n, o)
+}
+
+// A call that one principal has made is not repeated by another, whatever was lost: the
+// server could not know it again. The next call is the other's.
+func TestDialAsAnother(t *testing.T) {
+	alice, bob := &toy.Krb{Party: toy.NewParty("alice")}, &toy.Krb{Party: toy.NewParty("bob")}
+	user := &toy.Krb{Party: toy.NewParty("user")}
+	for _, tt := range []struct {
+		name         string
+		first, later gss.Mechanism
+		mp           bool
+		want         error
+	}{{"herself", alice, alice, false, nil}, {"another", alice, bob, false, gss.BadName},
+		{"the same user", alice, alice, true, nil}, {"another user", alice, bob, true, gss.BadName}} {
+		t.Run(tt.name, func(t *testing.T) {
+			var made atomic.Int64
+			m := switching{alice, func() gss.Mechanism {
+				if made.Add(1) > 1 {
+					return tt.later
+				}
+				return tt.first
+			}}
+			s := serve(t, "tcp", ServerOptions{Accept: acceptor(alice), Assertions: policy("user")})
+			o := ClientOptions{Mech: m, Target: service, Dial: func(ctx context.Context) (net.Conn, error) {
+				return new(net.Dialer).DialContext(ctx, "tcp", s.addr.String())
+			}}
+			if tt.mp {
+				o.Mech, o.User = user, &User{Mech: m}
+			}
+			c := NewClient(nil, testProg, testVers, o)
+			defer c.Close()
+			var err error
+			var wg sync.WaitGroup
+			wg.Go(func() { _, err = c.Call(within(t), procSlow, nil) })
+			<-s.entered
+			c.mu.Lock()
+			c.line.conn.Close()
+			c.mu.Unlock()
+			time.Sleep(20 * time.Millisecond)
+			close(s.gate)
+			wg.Wait()
+			if n := s.executed.Load(); !errors.Is(err, tt.want) || n != 1 {
+				t.Errorf("%v, executed %d times", err, n)
+			}
+			if _, err := c.Call(within(t), procEcho, nil); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }

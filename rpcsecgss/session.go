@@ -18,6 +18,7 @@ var (
 	errEnd      = errors.New("rpcsecgss: the sides do not agree on when the context is complete")
 	errDropped  = errors.New("rpcsecgss: the context was given up")
 	errVersion  = errors.New("rpcsecgss: no version has all that the options ask for")
+	errOthers   = errors.New("rpcsecgss: a call may have been executed for another principal, or by another server, and is not repeated")
 	errSequence = errors.New("rpcsecgss: the mechanism insists on the order of messages")
 )
 
