@@ -32,8 +32,10 @@ with it in the same run: the ratio says more than either. Without NAME it lists
 what there is.
 
     gss bench seal
+    gss bench krb5 --json
 
-Each ratio has an aim, which the machine and whatever else runs on it may miss:
+Rivals written in C take a C compiler and the headers of MIT krb5 (Debian:
+libkrb5-dev); without them the report says what was left out. Each ratio has an aim, which the machine and whatever else runs on it may miss:
 that is said, and is no failure.`,
 	setup: func(fs *flag.FlagSet) func(context.Context, *shell, []string) error {
 		var b benchFlags
