@@ -33,6 +33,9 @@ func (l *line) exchange(ctx context.Context, s *session, w *waiter, r request) (
 	var all []sent
 	c := l.c
 	wait := c.o.Retransmit
+	for len(w.replies) > 0 { // a denial does not say of which transmission it is
+		<-w.replies
+	}
 	for {
 		// A number is taken when the line is free: MIT's server and libtirpc's take
 		// one that was overtaken by too many for the end of the context.

@@ -401,6 +401,43 @@ func TestLoss(t *testing.T) {
 	}
 }
 
+// echoing is a socket to which each datagram comes twice.
+type echoing struct {
+	net.Conn
+	last []byte
+}
+
+func (c *echoing) Read(b []byte) (int, error) {
+	if c.last != nil {
+		n := copy(b, c.last)
+		c.last = nil
+		return n, nil
+	}
+	n, err := c.Conn.Read(b)
+	if err == nil {
+		c.last = bytes.Clone(b[:n])
+	}
+	return n, err
+}
+
+// A denial that comes twice costs one context, and not the next one, too.
+func TestDeniedTwice(t *testing.T) {
+	m := mechanisms()["krb"]
+	var made atomic.Int64
+	s := serve(t, "udp", ServerOptions{Accept: func() (gss.Handshake, error) {
+		made.Add(1)
+		return m.Accept(nil)
+	}})
+	c := NewClient(&echoing{Conn: s.dial(t)}, testProg, testVers, ClientOptions{Mech: m, Target: service})
+	defer c.Close()
+	for i := range int64(5) {
+		if _, err := c.Call(within(t), procEcho, nil); err != nil || made.Load() != i+1 {
+			t.Fatalf("%v, %d contexts, want %d", err, made.Load(), i+1)
+		}
+		s.DropContexts()
+	}
+}
+
 func TestReplies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReplies(3, 3*replyCost+100)
