@@ -281,8 +281,9 @@ type Held struct {
 	erased bool
 }
 
-// Originator and Recipient are the names that the originator's grant gives; the
-// recipient's names are those of its own context with the originator.
+// Originator and Recipient are the names that the grant gives, and nothing in it proves:
+// who made it is the peer of the Relay's context. The recipient's names are those of its own
+// context with the originator.
 func (h *Held) Originator() gss.Name { return h.from }
 func (h *Held) Recipient() gss.Name  { return h.to }
 

@@ -238,7 +238,7 @@ func TestIntroducedLongNames(t *testing.T) {
 	g := x.stolen(x.hold("", nil))
 	for n, ok := range map[int]bool{8000: true, 16384: false, 40000: false} {
 		g.by.Text = strings.Repeat("a", n)
-		_, err := FromGrant(g, x.carol)
+		_, err := FromGrant(g, g.by, x.carol)
 		if ok && err != nil || !ok && gss.MajorOf(err) != gss.DefectiveCredential {
 			t.Errorf("%d octets: %v", n, err)
 		}

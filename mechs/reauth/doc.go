@@ -92,7 +92,7 @@
 //
 //	server := reauth.Introduced(recipient, reauth.IntroducedOptions{Introduce: policy, Ring: ring})
 //	client := reauth.Introduced(nil, reauth.IntroducedOptions{})
-//	cred, err := reauth.FromGrant(held, carolToAlice.Info().Local)
+//	cred, err := reauth.FromGrant(held, alice, carolToAlice.Info().Local)
 //	h, err := client.Initiate(cred.Target(), &gss.InitOptions{Credentials: []gss.Credential{cred}})
 //
 // The tokens are RESUME and its answers, framed with P.1.6, which also stands in TH0. In
@@ -124,7 +124,8 @@
 // she can come as Carol, be Bob to Carol, and stand between the two if she is on the path; Carol can lend the
 // key. The name is what Alice calls her: an application that admits
 // (Alice, Carol) trusts Alice in this. Who only listens, Alice included, does not get the context's keys, as the
-// share is not hers, and learns who came and when. To Carol it proves that the peer is whom Alice calls Bob, or Alice.
+// share is not hers, and learns who came and when. To Carol it proves that the peer is whom Alice calls Bob, or Alice; that
+// it was Alice who made the grant only the context shows on which it came, so FromGrant wants to be told who it was.
 // Nobody else's name can be used: the introducer's is that of the context which opened the message.
 //
 // Introduced contexts introduce nobody: package seal refuses to make such grants of one, and to redeem them;

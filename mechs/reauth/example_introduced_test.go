@@ -49,7 +49,9 @@ func ExampleIntroduced() {
 		log.Fatal(err)
 	}
 
-	// Carol makes a credential of it.
+	// Carol makes a credential of it. It came from Alice, to whom she had come as to a host: she
+	// knows that user.
+	herself := gss.Name{Mech: toy.KrbOID, Text: "user:alice"}
 	if grant, _, err = carolToAlice.Unwrap(nil, wrapped); err != nil {
 		log.Fatal(err)
 	}
@@ -63,7 +65,7 @@ func ExampleIntroduced() {
 		log.Fatal(err)
 	}
 	defer held.Close()
-	cred, err := reauth.FromGrant(held, carolToAlice.Info().Local)
+	cred, err := reauth.FromGrant(held, herself, carolToAlice.Info().Local)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -26,7 +26,9 @@ type Opener interface {
 // Introduce.
 type IntroducedOptions struct {
 	// Introduce says whether introduced may come in because introducer says so. Nil: nobody
-	// may. It is asked whenever somebody comes, with a grant or a ticket.
+	// may. It is asked whenever somebody comes, with a grant or a ticket; those who have tickets are
+	// kept out by it alone when introducer's context is gone. introducer is that context's peer;
+	// introduced is what introducer wrote, of any mechanism, and not canonicalized.
 	Introduce func(introducer, introduced gss.Name) bool
 
 	// Revoked, if not nil, refuses those who redeemed a grant at authTime, by the clock of

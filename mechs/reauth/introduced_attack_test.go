@@ -94,7 +94,7 @@ func (x *affair) stolen(h *gssseal.Held) *fakeGrant {
 
 func (x *affair) credential(g Grant, self gss.Name) *Credential {
 	x.t.Helper()
-	c, err := FromGrant(g, self)
+	c, err := FromGrant(g, g.Originator(), self)
 	if err != nil {
 		x.t.Fatal(err)
 	}

@@ -41,7 +41,7 @@ func (x *affair) anew(s *conformance.Setup) error {
 	if err != nil {
 		return err
 	}
-	c, err := FromGrant(h, x.ca.Info().Local)
+	c, err := FromGrant(h, x.ab.Info().Local, x.ca.Info().Local)
 	if err != nil {
 		return err
 	}

@@ -34,19 +34,25 @@ type Credential struct {
 	g  Grant // nil: closed
 }
 
-// FromGrant makes a credential of g, whose holder the introducer calls self: as a rule
-// that is Info().Local of the context on which the grant came. It does not close g, and keeps
-// no copy of its key: what erases that ends the credential.
+// FromGrant makes a credential of g, which came from introducer, who calls its holder self. As a
+// rule these are Info().Peer and Info().Local of the context on which it came; introducer is another if
+// that has another name at the acceptor (as a user, by another mechanism), and then the caller has
+// to know that both are one. A grant in another name is a BadName: nothing in it proves who
+// made it, who did has its key, and could wait for the holder in the acceptor's place. FromGrant does not
+// close g, and keeps no copy of its key: what erases that ends the credential.
 //
-// Errors: NameNotMN, BadName (see IntroducedName), DefectiveCredential if the grant takes more than
+// Errors: NameNotMN, BadName (see IntroducedName, too), DefectiveCredential if the grant takes more than
 // 65535 octets, or the names more than 16384, and those of g.Credential.
-func FromGrant(g Grant, self gss.Name) (*Credential, error) {
+func FromGrant(g Grant, introducer, self gss.Name) (*Credential, error) {
+	if g.Originator() != introducer {
+		return nil, &gss.Error{Op: "Acquire_cred", Mech: oid.Introduced, Major: gss.BadName, Err: errIntroducer}
+	}
 	c := &Credential{recipient: g.Recipient(), end: g.NotAfter(), g: g}
 	var err error
-	if c.local, err = IntroducedName(g.Originator(), self); err != nil {
+	if c.local, err = IntroducedName(introducer, self); err != nil {
 		return nil, err
 	}
-	if c.peer, err = IntroducedName(g.Originator(), c.recipient); err != nil {
+	if c.peer, err = IntroducedName(introducer, c.recipient); err != nil {
 		return nil, err
 	}
 	if c.target, err = c.recipient.Export(); err != nil {
@@ -94,7 +100,10 @@ func (c *Credential) key() [32]byte {
 	return sha256.Sum256(appendString(b, string(c.who)))
 }
 
-var errClosed = errors.New("reauth: credential closed")
+var (
+	errClosed     = errors.New("reauth: credential closed")
+	errIntroducer = errors.New("reauth: the grant is in somebody else's name")
+)
 
 func (c *Credential) open() (sealed, key []byte, err error) {
 	c.mu.Lock()

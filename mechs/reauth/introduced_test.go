@@ -169,7 +169,7 @@ func (x *affair) hold(body string, o *gssseal.Options) *gssseal.Held {
 // introduce gives Carol a credential.
 func (x *affair) introduce(body string) *Credential {
 	x.t.Helper()
-	c, err := FromGrant(x.hold(body, nil), x.ca.Info().Local)
+	c, err := FromGrant(x.hold(body, nil), x.ab.Info().Local, x.ca.Info().Local)
 	if err != nil {
 		x.t.Fatal(err)
 	}
@@ -440,7 +440,7 @@ func TestIntroducedBody(t *testing.T) {
 	}
 	// More than a token carries.
 	x := toys(t, IntroducedOptions{}, IntroducedOptions{})
-	_, err := FromGrant(x.hold(string(make([]byte, 70000)), nil), x.carol)
+	_, err := FromGrant(x.hold(string(make([]byte, 70000)), nil), x.ab.Info().Local, x.carol)
 	wantMajor(t, "too long", err, gss.DefectiveCredential)
 }
 
@@ -544,7 +544,7 @@ func TestIntroducedInitiate(t *testing.T) {
 	_, _, err = ih.Step(t.Context(), nil)
 	wantMajor(t, "closed", err, gss.NoCred)
 	held := x.hold("", nil)
-	c, err = FromGrant(held, x.carol)
+	c, err = FromGrant(held, x.ab.Info().Local, x.carol)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -552,10 +552,10 @@ func TestIntroducedInitiate(t *testing.T) {
 	ih, _ = x.client.Initiate(c.Target(), &gss.InitOptions{Credentials: []gss.Credential{c}})
 	_, _, err = ih.Step(t.Context(), nil)
 	wantMajor(t, "grant closed", err, gss.CredentialsExpired)
-	_, err = FromGrant(held, x.carol)
+	_, err = FromGrant(held, x.ab.Info().Local, x.carol)
 	wantMajor(t, "of a closed grant", err, gss.OldToken)
-	_, err = FromGrant(x.hold("", nil), c.Name())
+	_, err = FromGrant(x.hold("", nil), x.ab.Info().Local, c.Name())
 	wantMajor(t, "of somebody who was introduced", err, gss.BadName)
-	_, err = FromGrant(x.hold("", nil), gss.User("carol"))
+	_, err = FromGrant(x.hold("", nil), x.ab.Info().Local, gss.User("carol"))
 	wantMajor(t, "of a user's name", err, gss.NameNotMN)
 }

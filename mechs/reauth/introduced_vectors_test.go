@@ -142,7 +142,7 @@ func (v *introducedVector) run(t *testing.T) {
 	if err != nil || !bytes.Equal(sealed, v.Sealed) || !bytes.Equal(key, v.Key) {
 		t.Fatalf("%x, %v", key, err)
 	}
-	c, err := FromGrant(held, carol)
+	c, err := FromGrant(held, alice, carol)
 	if err != nil || c.Name() != mn(v.Local) || c.Target() != mn(v.Peer) || !bytes.Equal(c.who, v.Local) {
 		t.Fatal(c, err)
 	}

@@ -103,6 +103,14 @@ func TestIntroducedByMallory(t *testing.T) {
 	g.by = alice
 	tok, _ := x.flight(x.credential(g, x.carol))
 	x.refuses("an introducer that lies of its name", x.server, tok, errGrant)
+	// Or she waits for Carol herself, in Bob's place. Carol knows from whom the grant came.
+	for what, by := range map[string]gss.Name{"Mallory": mb.Info().Local, "nobody": {}, "Carol": x.carol} {
+		c, err := FromGrant(g, by, x.carol)
+		if c != nil || !errors.Is(err, errIntroducer) {
+			t.Errorf("Alice's name on a grant that came from %s: %v", what, err)
+		}
+		wantMajor(t, what, err, gss.BadName)
+	}
 	// Or that Bob is somebody else.
 	g = x.stolen(x.hold("", nil))
 	g.to = gss.Name{Mech: toy.KrbOID, Text: "svc:host@dave.test"}

@@ -185,13 +185,11 @@ func (r *Ring) deriveKey(id, x []byte, now time.Time, life time.Duration) (key [
 	return r.find(id, x, now, life)
 }
 
-// refresh asks what others did, if that is long ago and nobody else is asking.
+// refresh asks what others did, if that is long ago and nobody else is asking. A ring in memory
+// has nobody to ask, and erases what it must not keep.
 func (r *Ring) refresh(now time.Time, life time.Duration) {
-	if r.keeper == nil {
-		return
-	}
 	r.mu.RLock()
-	due := time.Since(r.asked) >= refreshEvery
+	due := r.keeper != nil && time.Since(r.asked) >= refreshEvery || r.keeper == nil && r.expired(now, life)
 	r.mu.RUnlock()
 	if due && r.asking.TryLock() {
 		defer r.asking.Unlock()

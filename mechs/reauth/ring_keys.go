@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
+	"slices"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -51,6 +52,11 @@ func (s *ringKeys) find(id, x []byte, now time.Time, life time.Duration) (key []
 		}
 	}
 	return nil, false
+}
+
+// expired reports whether there is a key for expire to erase.
+func (s *ringKeys) expired(now time.Time, life time.Duration) bool {
+	return slices.ContainsFunc(s.keys, func(k ringKey) bool { return now.Sub(k.created) > rotation+life })
 }
 
 // expire erases the keys that no ticket can need.

@@ -1,7 +1,11 @@
 package reauth
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -70,6 +74,56 @@ func TestRingLife(t *testing.T) {
 	}
 	if len(r.keys) > maxKeys {
 		t.Errorf("%d keys", len(r.keys))
+	}
+}
+
+// A key goes when no ticket can need it, and not with the next new one.
+func TestRingErases(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ring")
+	for _, kind := range []string{"memory", "file"} {
+		r := NewRing()
+		if kind == "file" {
+			var err error
+			if r, err = OpenRing(path); errors.Is(err, errors.ErrUnsupported) {
+				continue
+			} else if err != nil {
+				t.Fatal(err)
+			}
+		}
+		const life = time.Hour
+		start := time.Now()
+		seal := func(at time.Duration) []byte {
+			now := start.Add(at)
+			r.mu.Lock()
+			r.asked = r.asked.Add(-refreshEvery) // a minute passes
+			r.mu.Unlock()
+			return r.seal(&ticket{inner: toy.KrbOID, initiator: gss.Name{Mech: toy.KrbOID, Text: "x"}, psk: make([]byte, 32), acceptor: make([]byte, 32),
+				authTime: now, issued: now, end: now.Add(life)}, now, life)
+		}
+		first := seal(0)[:idLen]
+		second := seal(rotation + time.Minute)[:idLen]
+		for _, c := range []struct {
+			at   time.Duration
+			want int
+		}{{rotation + life - time.Minute, 2}, {rotation + life + time.Minute, 1}} {
+			if id := seal(c.at)[:idLen]; !bytes.Equal(id, second) || bytes.Equal(id, first) {
+				t.Fatalf("%s, after %v: another key", kind, c.at)
+			}
+			kept := r.keys
+			if kind == "file" {
+				var s ringKeys
+				b, err := os.ReadFile(path)
+				if err != nil || !s.parse(b) {
+					t.Fatal("the file", err)
+				}
+				if len(s.keys) != len(kept) {
+					t.Errorf("%d keys in the file, %d in memory", len(s.keys), len(kept))
+				}
+			}
+			if len(kept) != c.want || !bytes.Equal(kept[len(kept)-1].id[:], second) {
+				t.Errorf("%s, after %v: %d keys", kind, c.at, len(kept))
+			}
+		}
 	}
 }
 
