@@ -50,7 +50,8 @@ type CacheOptions struct {
 	StoreTickets bool
 
 	// OwnFile takes a file for one that is not there unless it is this user's own and
-	// no link: for a name that nobody gave, in a folder where everybody puts files.
+	// no link: for a name that nobody gave, in a folder where everybody puts files. Of
+	// a folder of caches nobody else may be able to write to it either.
 	OwnFile bool
 
 	// Memory is where caches of type MEMORY are; nil: there are none.
@@ -100,7 +101,7 @@ func OpenCache(name string, o *CacheOptions) (*Cache, error) {
 	case kind == "FILE" || kind == "WRFILE":
 		c.one = &fileCache{path: rest, own: c.options.OwnFile}
 	case kind == "DIR":
-		c.one, c.all, err = openDir(rest)
+		c.one, c.all, err = openDir(rest, c.options.OwnFile)
 	case kind == "MEMORY" && c.options.Memory != nil:
 		if c.all = c.options.Memory; rest != "" {
 			c.one = &memoryCache{c.options.Memory, rest}
@@ -336,7 +337,7 @@ func (c *cacheSource) get(ctx context.Context) (*Credential, error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	same := c.cred != nil && c.name == s.String()
+	same := c.cred != nil && c.name == s.String() && !c.cred.ended()
 	var info fs.FileInfo
 	if f, ok := s.(*fileCache); ok {
 		if info, err = f.state(); err != nil {

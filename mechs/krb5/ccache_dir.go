@@ -14,7 +14,10 @@ import (
 
 // A dirCollection is a folder with a file per cache, whose names begin with "tkt",
 // and a file "primary" with the name of one of them and a newline.
-type dirCollection struct{ path string }
+type dirCollection struct {
+	path string
+	own  bool // it has to be this user's own, and so has each file
+}
 
 const (
 	dirPrimary     = "primary"
@@ -23,28 +26,48 @@ const (
 )
 
 // openDir reads what follows "DIR:".
-func openDir(name string) (cacheStore, cacheCollection, error) {
+func openDir(name string, own bool) (cacheStore, cacheCollection, error) {
 	if path, ok := strings.CutPrefix(name, ":"); ok {
 		dir, base := filepath.Split(path)
 		if dir == "" || !strings.HasPrefix(base, dirPrefix) {
 			return nil, nil, errors.New("not a cache in a folder")
 		}
-		d := &dirCollection{filepath.Clean(dir)}
+		d := &dirCollection{filepath.Clean(dir), own}
 		return d.member(base), d, nil
 	}
 	if name == "" {
 		return nil, nil, errors.New("no folder")
 	}
-	return nil, &dirCollection{name}, nil
+	return nil, &dirCollection{name, own}, nil
 }
 
 func (d *dirCollection) String() string { return "DIR:" + d.path }
 
 func (d *dirCollection) member(base string) *fileCache {
-	return &fileCache{path: filepath.Join(d.path, base), dir: d}
+	return &fileCache{path: filepath.Join(d.path, base), dir: d, own: d.own}
+}
+
+// check makes sure of whose the folder is, if it is there.
+func (d *dirCollection) check() error {
+	if !d.own {
+		return nil
+	}
+	info, err := os.Lstat(d.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	case !ownFolder(info):
+		return fmt.Errorf("%s: %w", d.path, errNotOurFolder)
+	}
+	return nil
 }
 
 func (d *dirCollection) primary(context.Context) (cacheStore, error) {
+	if err := d.check(); err != nil {
+		return nil, errors.Join(errNoCache, err)
+	}
 	b, err := readFile(filepath.Join(d.path, dirPrimary), maxPrimarySize)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -83,12 +106,12 @@ func (d *dirCollection) members(ctx context.Context) ([]cacheStore, error) {
 	return out, nil
 }
 
-// make makes the folder if it is not there, for this user alone.
+// make makes the folder, for this user alone, if it is not there.
 func (d *dirCollection) make() error {
 	if err := os.Mkdir(d.path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return nil
+	return d.check()
 }
 
 func (d *dirCollection) create(context.Context) (cacheStore, error) {

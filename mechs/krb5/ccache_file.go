@@ -37,6 +37,7 @@ var (
 	errLocked       = errors.New("krb5: the credential cache stays locked")
 	errNoCache      = fmt.Errorf("krb5: no such credential cache: %w", fs.ErrNotExist)
 	errOtherClient  = errors.New("krb5: the credential cache is another client's")
+	errNotOurFolder = errors.New("krb5: not a folder that this user alone may write to")
 	errNotOurs      = errors.New("krb5: not a file of this user's alone")
 	errNoLock       = errors.New("krb5: files cannot be locked here")
 	errNoCollection = errors.New("krb5: the credential cache is not in a collection")

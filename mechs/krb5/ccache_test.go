@@ -310,7 +310,7 @@ func TestFileCache(t *testing.T) {
 		if busy, err := tryLock(held, true); busy || err != nil {
 			t.Skipf("no locks here: %v, %v", busy, err)
 		}
-		if setLock != 37 {
+		if runtime.GOOS != "linux" {
 			t.Skip("a process's own locks do not stop it here")
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
@@ -374,7 +374,7 @@ func TestFileCache(t *testing.T) {
 func TestDirPrimary(t *testing.T) {
 	dir := t.TempDir()
 	data, _ := cached(t, 0)
-	d := &dirCollection{dir}
+	d := &dirCollection{path: dir}
 	if err := d.member("tktx").replace(t.Context(), data); err != nil {
 		t.Fatal(err)
 	}

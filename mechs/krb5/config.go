@@ -264,14 +264,14 @@ func (s *settings) fail(name, value string) {
 // parts. Ten years is more than enough.
 func parseDuration(v string) (time.Duration, bool) {
 	const most = 10 * 366 * 24 * 60 * 60
-	total := 0
-	add := func(digits string, unit int) bool {
+	total := int64(0)
+	add := func(digits string, unit int64) bool {
 		n, err := strconv.ParseUint(digits, 10, 31)
-		total += int(n) * unit
+		total += int64(n) * unit
 		return err == nil && n <= most && total <= most
 	}
 	if parts := strings.Split(v, ":"); len(parts) == 2 || len(parts) == 3 {
-		for i, unit := range []int{3600, 60, 1}[:len(parts)] {
+		for i, unit := range []int64{3600, 60, 1}[:len(parts)] {
 			if !add(parts[i], unit) {
 				return 0, false
 			}
@@ -290,7 +290,7 @@ func parseDuration(v string) (time.Duration, bool) {
 			}
 			break
 		}
-		if !add(rest[:n], map[byte]int{'d': 86400, 'h': 3600, 'm': 60, 's': 1}[rest[n]]) {
+		if !add(rest[:n], map[byte]int64{'d': 86400, 'h': 3600, 'm': 60, 's': 1}[rest[n]]) {
 			return 0, false
 		}
 		rest = rest[n+1:]

@@ -121,7 +121,7 @@ func TestParseDuration(t *testing.T) {
 			t.Errorf("%q: %v, %v", text, got, ok)
 		}
 	}
-	for _, text := range []string{"", " ", "m", "1:2:3:4", "1:", "5x", "-5", "1e9", "20000d", "99999999999999999999", "20000d20000d"} {
+	for _, text := range []string{"", " ", "m", "1:2:3:4", "1:", "5x", "-5", "1e9", "20000d", "99999999999999999999", "20000d20000d", "49711d", "1193047h", "1193047:00"} {
 		if got, ok := parseDuration(text); ok {
 			t.Errorf("%q: %v", text, got)
 		}

@@ -99,6 +99,12 @@ func (c *Credential) Expiry() time.Time {
 	return c.shared.expiry
 }
 
+// ended reports that c is from a credential cache and its last ticket has ended.
+func (c *Credential) ended() bool {
+	expiry := c.Expiry()
+	return !expiry.IsZero() && !expiry.After(time.Now())
+}
+
 // Close gives the handle up. It can be called twice.
 func (c *Credential) Close() error {
 	if !c.closed.Swap(true) {
@@ -176,6 +182,9 @@ func (s *shared) put(t *ticket) {
 func (s *shared) keep(t *ticket) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.tickets == nil { // erased meanwhile
+		return
+	}
 	name := t.server.String()
 	if old := s.tickets[name]; old != nil && old.end.After(t.end) {
 		return
@@ -236,7 +245,7 @@ func (f *fileSource) get(context.Context) (*Credential, error) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.cred != nil && sameFile(f.last, info) {
+	if f.cred != nil && sameFile(f.last, info) && !f.cred.ended() {
 		if h := f.cred.Handle(); h != nil {
 			return h, nil
 		}

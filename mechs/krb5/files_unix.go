@@ -24,6 +24,13 @@ func ownFile(info fs.FileInfo) bool {
 	return ok && ownedFile(info) && info.Mode().Perm()&0o077 == 0 && st.Nlink == 1
 }
 
+// ownFolder reports whether it is a folder of this user's that nobody else may write
+// to.
+func ownFolder(info fs.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && info.IsDir() && int(st.Uid) == os.Geteuid() && info.Mode().Perm()&0o022 == 0
+}
+
 // tryLock tries to lock a file, for writing or for reading; busy, if somebody else
 // has locked it.
 func tryLock(file *os.File, write bool) (busy bool, err error) {

@@ -89,13 +89,17 @@ func (c *Config) principal(n gss.Name, fallback string) (ikrb5.Principal, error)
 	return ikrb5.Principal{}, nameError(gss.BadNameType, nil)
 }
 
+// maxHost bounds a host's name, in octets, before its domains are looked for. No
+// principal has a longer one.
+const maxHost = 1024
+
 // service reads "service@host", RFC 2743 §4.1. The host may not be left out:
 // this package does not ask what this host is called.
 func (c *Config) service(text, realm string) (ikrb5.Principal, error) {
 	service, host, ok := strings.Cut(text, "@")
 	host, port := cutPort(host)
 	host = strings.TrimSuffix(asciiLower(host), ".")
-	if !ok || service == "" || host == "" || strings.ContainsAny(service, "/\\") || strings.ContainsAny(host+port, "@/\\ \t\n") {
+	if !ok || service == "" || host == "" || len(host) > maxHost || strings.ContainsAny(service, "/\\") || strings.ContainsAny(host+port, "@/\\ \t\n") {
 		return ikrb5.Principal{}, nameError(gss.BadName, fmt.Errorf("not service@host: %.100q", text))
 	}
 	if r := c.realmOf(host); r != "" {

@@ -1,0 +1,186 @@
+package krb5
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gsseal/gss"
+	ikrb5 "github.com/gsseal/gss/internal/krb5"
+)
+
+// A Source of a cache that nobody has touched says so when its last ticket has ended:
+// somebody else may have something to fall back on.
+func TestSourceEnded(t *testing.T) {
+	data, _ := cached(t, 0)
+	dir, memory := t.TempDir(), new(MemoryCaches)
+	for _, name := range []string{"FILE:" + filepath.Join(dir, "cc"), "MEMORY:a", "FileSource"} {
+		path := filepath.Join(dir, "other")
+		var source Source
+		if name == "FileSource" {
+			if err := (&fileCache{path: path}).replace(t.Context(), data); err != nil {
+				t.Fatal(err)
+			}
+			source = FileSource(path, FromCCacheFile)
+		} else {
+			c, err := OpenCache(name, &CacheOptions{Memory: memory})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := c.one.replace(t.Context(), data); err != nil {
+				t.Fatal(err)
+			}
+			source = c.Source()
+		}
+		cred, err := source(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cred.Close()
+		again, err := source(t.Context())
+		if err != nil || again.shared != cred.shared {
+			t.Errorf("%s: read again: %v", name, err)
+		}
+		again.Close()
+		cred.shared.mu.Lock() // as an hour later
+		cred.shared.expiry = time.Now().Add(-time.Second)
+		cred.shared.mu.Unlock()
+		if later, err := source(t.Context()); err != nil || later.shared == cred.shared {
+			t.Errorf("%s: the same credential, %v", name, err)
+		} else {
+			later.Close()
+		}
+	}
+}
+
+// OwnFile is about folders too: who owns the folder decides which caches are in it.
+func TestOwnFolder(t *testing.T) {
+	if noFollow == 0 {
+		t.Skip("folders have no owner and no mode here")
+	}
+	data, _ := cached(t, 0)
+	top := t.TempDir()
+	for name, tt := range map[string]struct {
+		prepare func(dir string) error
+		ok      bool
+	}{
+		"not there": {func(string) error { return nil }, true},
+		"ours":      {func(dir string) error { return os.Mkdir(dir, 0o700) }, true},
+		"everybody's": {func(dir string) error {
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				return err
+			}
+			return os.Chmod(dir, 0o777)
+		}, false},
+		"a link": {func(dir string) error {
+			if err := os.Mkdir(dir+"-target", 0o700); err != nil {
+				return err
+			}
+			return os.Symlink(dir+"-target", dir)
+		}, false},
+		"another's": {func(dir string) error {
+			if os.Getuid() != 0 {
+				return os.Symlink(top, dir) // only root can give one away
+			}
+			if err := os.Mkdir(dir, 0o700); err != nil {
+				return err
+			}
+			return os.Chown(dir, 65534, 65534)
+		}, false},
+		"a file": {func(dir string) error { return os.WriteFile(dir, nil, 0o600) }, false},
+	} {
+		dir := filepath.Join(top, name)
+		if err := tt.prepare(dir); err != nil {
+			t.Fatal(name, err)
+		}
+		c, err := OpenCache("DIR:"+dir, &CacheOptions{OwnFile: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		cred, err := credentialOf(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cred.Close()
+		if err := c.Store(t.Context(), cred); (err == nil) != tt.ok {
+			t.Errorf("%s: store: %v", name, err)
+		}
+		if _, err := c.New(t.Context()); (err == nil) != tt.ok {
+			t.Errorf("%s: new: %v", name, err)
+		}
+		// Whoever put it there, the folder decides.
+		(&fileCache{path: filepath.Join(dir, "tkt")}).replace(t.Context(), data)
+		_, err = c.Principal(t.Context())
+		if (err == nil) != tt.ok || err != nil && gss.MajorOf(err) != gss.NoCred {
+			t.Errorf("%s: read: %v", name, err)
+		}
+		if _, err := c.Collection(t.Context()); (err == nil) != tt.ok {
+			t.Errorf("%s: list: %v", name, err)
+		}
+	}
+	// And each file in it.
+	dir := filepath.Join(top, "ours")
+	if err := os.Rename(filepath.Join(dir, "tkt"), filepath.Join(top, "elsewhere")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(filepath.Join(top, "elsewhere"), filepath.Join(dir, "tkt")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"DIR:" + dir, "DIR::" + dir + "/tkt"} {
+		c, err := OpenCache(name, &CacheOptions{OwnFile: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Principal(t.Context()); gss.MajorOf(err) != gss.NoCred {
+			t.Errorf("%s, a link: %v", name, err)
+		}
+	}
+}
+
+// A host's name of nothing but dots does not take a minute to find out that there is
+// no such domain.
+func TestHostOfDots(t *testing.T) {
+	c := &Config{DefaultRealm: "R", Domains: map[string]string{"a": "A", ".b": "B"}}
+	for _, host := range []string{strings.Repeat(".", 1<<19), strings.Repeat("x.", 1<<19), strings.Repeat("x.", 1<<19) + "x:1"} {
+		start := time.Now()
+		_, err := c.principal(gss.Service("host", host), "")
+		if gss.MajorOf(err) != gss.BadName || time.Since(start) > 5*time.Second {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+	}
+}
+
+// What comes for a credential that was closed meanwhile is dropped.
+func TestKeepAfterClose(t *testing.T) {
+	data, _ := cached(t, 0)
+	cred, err := credentialOf(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := cred.shared.get(cred.shared.home().String(), time.Now())
+	cred.Close()
+	cred.Close()
+	cred.shared.put(late)
+	cred.shared.alias("x", late)
+	cred.shared.replaceTGT(context.Background(), late)
+	if cred.shared.tickets != nil || cred.shared.get(late.server.String(), time.Time{}) != nil || cred.Handle() != nil {
+		t.Error("kept")
+	}
+	m := New(Options{Config: &Config{DefaultRealm: testRealm}})
+	if err := m.Login(t.Context(), cred); gss.MajorOf(err) != gss.NoCred {
+		t.Error(err)
+	}
+	if err := m.Renew(t.Context(), cred); gss.MajorOf(err) != gss.NoCred {
+		t.Error(err)
+	}
+	if _, err := m.Impersonate(t.Context(), cred, mechName(ikrb5.Principal{Name: ikrb5.PrincipalName{Components: []string{"u"}}, Realm: testRealm})); gss.MajorOf(err) != gss.NoCred {
+		t.Error(err)
+	}
+	c, _ := OpenCache("MEMORY:x", &CacheOptions{Memory: new(MemoryCaches)})
+	if err := c.Store(t.Context(), cred); gss.MajorOf(err) != gss.NoCred {
+		t.Error(err)
+	}
+}
