@@ -35,8 +35,9 @@ what there is.
     gss bench krb5 --json
 
 Rivals written in C take a C compiler and the headers of MIT krb5 (Debian:
-libkrb5-dev); without them the report says what was left out. Each ratio has an aim, which the machine and whatever else runs on it may miss:
-that is said, and is no failure.`,
+libkrb5-dev); without them the report says what was left out. Each ratio has an
+aim, which the machine and whatever else runs on it may miss: that is said, and
+is no failure.`,
 	setup: func(fs *flag.FlagSet) func(context.Context, *shell, []string) error {
 		var b benchFlags
 		asJSON := fs.Bool("json", false, "print JSON")
