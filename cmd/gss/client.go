@@ -69,7 +69,7 @@ need of this context; the server has to do that, too. Keep FILE secret.`,
 			if err != nil {
 				return err
 			}
-			if ms, err = only(ms, c.mech); err != nil {
+			if ms, err = only(ms, c.mech, *tickets != ""); err != nil {
 				return err
 			}
 			if *tickets != "" {

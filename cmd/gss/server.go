@@ -75,7 +75,7 @@ need of each client's context; the client has to do that, too. Keep FILE secret.
 			if err != nil {
 				return err
 			}
-			if ms, err = only(ms, *mech); err != nil {
+			if ms, err = only(ms, *mech, *ring != ""); err != nil {
 				return err
 			}
 			if ms, err = acceptors(sh, ms); err != nil {
@@ -95,6 +95,9 @@ need of each client's context; the client has to do that, too. Keep FILE secret.
 					return err
 				}
 				ms = mechs.WithTickets(ms, reauth.Options{Ring: keys})
+				if i := len(ms) - 1; called(ms[i].OID(), *mech) { // and not without tickets
+					ms = ms[i:]
+				}
 			}
 			if err := s.prepare(ctx, ms, args[0]); err != nil {
 				return err

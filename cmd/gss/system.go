@@ -116,20 +116,24 @@ func acceptors(sh *shell, ms mechglue.Mechanisms) (mechglue.Mechanisms, error) {
 	return some, nil
 }
 
-// only returns the mechanism called name, or all of them for "".
-func only(ms mechglue.Mechanisms, name string) (mechglue.Mechanisms, error) {
+// only returns the mechanism called name, or all of them for "". With tickets, the name
+// that it has with them will do, too.
+func only(ms mechglue.Mechanisms, name string, tickets bool) (mechglue.Mechanisms, error) {
 	if name == "" {
 		return ms, nil
 	}
 	var names []string
 	for _, m := range ms {
-		if mechName(m.OID()) == name || m.OID().String() == name {
+		if called(m.OID(), name) || tickets && called(oid.Join(oid.Reauth, m.OID()), name) {
 			return mechglue.Mechanisms{m}, nil
 		}
 		names = append(names, mechName(m.OID()))
 	}
 	return nil, usagef("there is no mechanism %q here; there is %s", name, strings.Join(names, ", "))
 }
+
+// called reports whether name is o's, or its digits.
+func called(o oid.OID, name string) bool { return mechName(o) == name || o.String() == name }
 
 // advise adds to an error for want of credentials how to come by one.
 func advise(err error, how string) error {

@@ -57,8 +57,23 @@ func TestTickets(t *testing.T) {
 			t.Errorf("%s: %v, %v", file, info, err)
 		}
 	}
+	// Names are those that "gss mechs --tickets" has.
+	server, port := startServer(t, env, "--ring", ring, "--mech", "reauth+krb5", "host@localhost")
+	if out, err := send(port, "--tickets", tickets, "--mech", "reauth+krb5"); err != nil || !strings.Contains(out, "Context: reauth+krb5, ") {
+		t.Errorf("by name: %v\n%s", err, out)
+	}
+	if out, err := send(port, "--tickets", tickets, "--mech", "krb5"); err != nil || !strings.Contains(out, "Context: reauth+krb5, ") {
+		t.Errorf("by the inner name: %v\n%s", err, out)
+	}
+	if out, err := send(port); err == nil {
+		t.Errorf("without tickets, though they alone are accepted:\n%s", out)
+	}
+	if out, err := send(port, "--mech", "reauth+krb5"); err == nil {
+		t.Errorf("tickets without a file for them:\n%s", out)
+	}
+	server.stop(t)
 	// A server without has none.
-	server, port := startServer(t, env, "host@localhost")
+	server, port = startServer(t, env, "host@localhost")
 	if out, err := send(port, "--tickets", tickets); err == nil {
 		t.Errorf("a server that does not know tickets:\n%s\n%s", out, server.output())
 	}
