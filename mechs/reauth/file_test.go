@@ -60,6 +60,7 @@ func TestRestart(t *testing.T) {
 
 // Whatever becomes of the files, the answer is full authentication.
 func TestDamage(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	ring, tickets := filepath.Join(dir, "ring"), filepath.Join(dir, "tickets")
 	w := krbWorld(t, Options{Cache: mustCache(t, tickets)}, Options{Ring: mustRing(t, ring)})

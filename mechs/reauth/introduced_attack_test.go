@@ -103,6 +103,7 @@ func (x *affair) credential(g Grant, self gss.Name) *Credential {
 
 // Every bit of a first flight counts, and no attempt uses up the grant or the ticket.
 func TestIntroducedBits(t *testing.T) {
+	t.Parallel()
 	x := toys(t, IntroducedOptions{}, IntroducedOptions{})
 	c := x.introduce("body")
 	for _, kind := range []byte{kindGrant, kindTicket} {
@@ -149,6 +150,7 @@ func TestIntroducedBits(t *testing.T) {
 
 // TestIntroducedAnswerBits changes what is answered, and the confirmation.
 func TestIntroducedAnswerBits(t *testing.T) {
+	t.Parallel()
 	for _, leg := range []int{1, 2} {
 		x := toys(t, IntroducedOptions{Cache: NewCache(CacheOptions{Entries: -1})}, IntroducedOptions{})
 		length := 1

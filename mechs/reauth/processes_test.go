@@ -111,6 +111,7 @@ func TestRingProcesses(t *testing.T) {
 // TestKilled ends a process that writes both files all the time, at any moment. What is in them
 // is whole, and the next process goes on.
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	if dir := os.Getenv(childEnv); dir != "" {
 		r, err := OpenRing(filepath.Join(dir, "ring"))
 		c, err2 := OpenCache(filepath.Join(dir, "tickets"), CacheOptions{})
@@ -215,6 +216,7 @@ func TestHeldLock(t *testing.T) {
 
 // TestCacheProcesses lets six processes put tickets into one file at once; none is lost.
 func TestCacheProcesses(t *testing.T) {
+	t.Parallel()
 	const each = 15
 	if arg := os.Getenv(childEnv); arg != "" {
 		var who int

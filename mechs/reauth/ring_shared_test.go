@@ -237,6 +237,7 @@ func TestIdleKeeper(t *testing.T) {
 // TestSharedRotation lets two servers with one ring rotate it 100 times while clients
 // resume at one and at the other; none is refused.
 func TestSharedRotation(t *testing.T) {
+	t.Parallel()
 	k := new(shelf)
 	var servers [2]*Mech
 	for i := range servers {
