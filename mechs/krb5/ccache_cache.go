@@ -246,7 +246,7 @@ func (s *shared) ccache() *ccache {
 		c.creds = append(c.creds, t.ccacheCred(s.principal))
 	}
 	for name, t := range s.tickets {
-		if name != home && !t.expired(now) {
+		if name != home && name == t.server.String() && !t.expired(now) { // under another name it is there again
 			c.creds = append(c.creds, t.ccacheCred(s.principal))
 		}
 	}

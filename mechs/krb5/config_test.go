@@ -442,7 +442,7 @@ func TestConfigSections(t *testing.T) {
 func TestWithPort(t *testing.T) {
 	for addr, want := range map[string]string{
 		"kdc.test": "kdc.test:88", "kdc.test:750": "kdc.test:750", "10.0.0.1": "10.0.0.1:88", "[::1]": "[::1]:88", "::1": "[::1]:88", "[::1]:750": "[::1]:750", "[2001:db8::1]": "[2001:db8::1]:88",
-		"": "", "[": "", "[]": "", "a b": "", "1:2:3": "",
+		"": "", "[": "", "[]": "", "a b": "", "1:2:3": "", ":88": "", ":": "",
 	} {
 		if got, err := withPort(addr); got != want || (err == nil) != (want != "") {
 			t.Errorf("%q: %q, %v, want %q", addr, got, err, want)

@@ -27,7 +27,9 @@ func tgtRealm(p ikrb5.Principal) string {
 // asked for the realm itself first. It may answer with a TGT for one that is nearer (RFC
 // 4120 §3.3.1); if it does not know the realm it is asked for those on the configured
 // path, or else on that of the hierarchy of names, from far to near. Where a path is
-// configured no other realm will do.
+// configured no other realm will do. A TGT that was got on the way to another realm is
+// taken only if the client's own issued it: every realm on a path knows the keys of
+// those behind it, and would be on this one too.
 func (m *Mech) tgtFor(ctx context.Context, s *shared, realm string) (*ticket, error) {
 	home := s.principal.Realm
 	if realm == home {
@@ -48,6 +50,7 @@ func (m *Mech) tgtFor(ctx context.Context, s *shared, realm string) (*ticket, er
 		s.put(at)
 		here := tgtRealm(at.server)
 		if here == realm {
+			s.alias(toward(realm), at)
 			return at, nil
 		}
 		seen = append(seen, here)
@@ -55,17 +58,18 @@ func (m *Mech) tgtFor(ctx context.Context, s *shared, realm string) (*ticket, er
 	return nil, errPath
 }
 
-// tgtOf returns a TGT for a realm, whoever issued it, that is good until then, or nil.
+// tgtOf returns a TGT for a realm, from the client's own or got on the way to it, that is
+// good until then, or nil.
 func (s *shared) tgtOf(realm string, until time.Time) *ticket {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, t := range s.tickets {
-		if tgtRealm(t.server) == realm && !t.expired(until) {
-			return t
-		}
+	if t := s.get(tgtName(realm, s.principal.Realm).String(), until); t != nil {
+		return t
 	}
-	return nil
+	return s.get(toward(realm), until)
 }
+
+// toward is the name under which a TGT is kept that was got on the way to realm, besides
+// its own: no principal's.
+func toward(realm string) string { return "@@" + realm }
 
 // path returns the realms from one to another, both included; fixed, if [capaths] says so.
 func (c *Config) path(from, to string) (path []string, fixed bool) {

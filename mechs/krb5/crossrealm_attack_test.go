@@ -87,7 +87,9 @@ func TestS4USelfUnsigned(t *testing.T) {
 		"nothing said, own ticket":        {inside: f.server, keytab: true},
 		"nothing said, the user's ticket": {inside: user, keytab: true, allowed: true},
 		"nothing said, no key to look":    {inside: user},
-		"said by the KDC":                 {inside: f.server, padata: k.understood(user, 0, ikrb5.UsageS4UX509UserReply), allowed: true},
+		"said by the KDC":                 {inside: f.server, padata: k.understood(user, 0, ikrb5.UsageS4UX509UserReply), allowed: true}, // no key to look
+		"said, and so it is":              {inside: user, padata: k.understood(user, 0, ikrb5.UsageS4UX509UserReply), keytab: true, allowed: true},
+		"said, the ticket exchanged":      {inside: f.server, padata: k.understood(user, 0, ikrb5.UsageS4UX509UserReply), keytab: true},
 		"said in the request's way":       {inside: f.server, padata: k.understood(user, 0, ikrb5.UsageS4UX509UserRequest), keytab: true},
 		"of another request":              {inside: f.server, padata: k.understood(user, 1, ikrb5.UsageS4UX509UserReply), keytab: true},
 		"of another user":                 {inside: user, padata: k.understood(f.server, 0, ikrb5.UsageS4UX509UserReply), keytab: true},
@@ -155,5 +157,62 @@ func TestLongPath(t *testing.T) {
 	_, err := m.tgtFor(t.Context(), cred.shared, far)
 	if !errors.Is(err, ikrb5.KDC_ERR_S_PRINCIPAL_UNKNOWN) || len(asked) == 0 || len(asked) > maxHops || asked[0] != far {
 		t.Errorf("%v after %q", err, asked)
+	}
+}
+
+// A realm on the way to one place says of its own accord who is near another. It is not
+// believed when somebody wants to go there: it knows the keys of what it issued.
+func TestPathOfAnother(t *testing.T) {
+	k, m, cred := newFakeKDC(t)
+	for _, realm := range []string{"EVIL", "PARTNER"} {
+		m.config.KDCs[realm] = []string{"tcp/kdc"}
+	}
+	var asked []string
+	k.answer = func(req *ikrb5.KDCReq) []byte {
+		want := ikrb5.Principal{Name: req.Body.SName, Realm: req.Body.Realm}
+		if !req.TGS {
+			return k.honest(req)
+		}
+		asked = append(asked, want.String())
+		switch {
+		case want.Realm == testRealm && tgtRealm(want) == "PARTNER":
+			return k.honest(req)
+		case want.Realm == testRealm: // it knows where all others are
+			return k.refer(req, tgtName("EVIL", testRealm))
+		case want.Realm == "EVIL" && tgtRealm(want) == "SUB.EVIL":
+			return k.refer(req, tgtName("PARTNER", "EVIL"))
+		case want.Realm == "EVIL":
+			return k.honest(req)
+		}
+		e := ikrb5.KRBError{Code: ikrb5.KDC_ERR_S_PRINCIPAL_UNKNOWN, Realm: want.Realm, SName: want.Name}
+		return e.Append(nil)
+	}
+	if _, err := m.tgtFor(t.Context(), cred.shared, "SUB.EVIL"); !errors.Is(err, ikrb5.KDC_ERR_S_PRINCIPAL_UNKNOWN) {
+		t.Fatalf("%v after %q", err, asked)
+	}
+	asked = nil
+	tgt, err := m.tgtFor(t.Context(), cred.shared, "PARTNER")
+	if err != nil || !tgt.server.Equal(tgtName("PARTNER", testRealm)) || len(asked) != 1 {
+		t.Errorf("%v, %v after %q", tgt, err, asked)
+	}
+	// What was got on the way to where it leads is kept.
+	for range 2 {
+		asked = nil
+		if tgt, err = m.tgtFor(t.Context(), cred.shared, "OTHER"); err != nil || !tgt.server.Equal(tgtName("OTHER", "EVIL")) {
+			t.Fatalf("%v, %v after %q", tgt, err, asked)
+		}
+	}
+	if len(asked) != 0 {
+		t.Errorf("asked again: %q", asked)
+	}
+	// And each ticket is stored once.
+	c := cred.shared.ccache()
+	defer c.erase()
+	for i := range c.creds {
+		for j := range i {
+			if c.creds[i].server.Equal(c.creds[j].server) {
+				t.Errorf("%v is there twice", c.creds[i].server)
+			}
+		}
 	}
 }

@@ -352,6 +352,7 @@ func TestLookupKDC(t *testing.T) {
 		{"tcp", map[string]string{"_kerberos._tcp.R.TEST.": "kdc.test.", "_kerberos._udp.R.TEST.": "other.test."}, []string{"tcp/kdc.test:88"}},
 		{"udp only", map[string]string{"_kerberos._udp.R.TEST.": "kdc.test."}, []string{"udp/kdc.test:88"}},
 		{"none", nil, nil},
+		{"none, it says", map[string]string{"_kerberos._tcp.R.TEST.": ".", "_kerberos._udp.R.TEST.": "."}, nil}, // not this host
 	} {
 		r := &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
 			near, far := net.Pipe()
@@ -391,7 +392,7 @@ func serveDNS(c net.Conn, srv map[string]string) {
 	if target, ok := srv[name]; ok {
 		reply[7] = 1
 		data := []byte{0, 0, 0, 0, 0, 88}
-		for label := range bytes.SplitSeq([]byte(target[:len(target)-1]), []byte(".")) {
+		for label := range bytes.FieldsFuncSeq([]byte(target), func(r rune) bool { return r == '.' }) {
 			data = append(append(data, byte(len(label))), label...)
 		}
 		data = append(data, 0)

@@ -75,6 +75,10 @@ func (m *Mech) kdcs(ctx context.Context, realm string) ([]string, error) {
 			continue
 		}
 		for _, s := range srvs[:min(len(srvs), maxKDCs)] {
+			if s.Target == "." { // RFC 2782
+				err = errors.New("DNS says that there is none")
+				continue
+			}
 			out = append(out, proto+"/"+net.JoinHostPort(strings.TrimSuffix(s.Target, "."), strconv.Itoa(int(s.Port))))
 		}
 		if len(out) > 0 {
@@ -112,7 +116,7 @@ func (m *Mech) askOne(ctx context.Context, kdc string, msg []byte) ([]byte, erro
 
 // withPort adds Kerberos' port, 88, to "host", "::1" and "[::1]".
 func withPort(addr string) (string, error) {
-	if _, _, err := net.SplitHostPort(addr); err == nil {
+	if host, _, err := net.SplitHostPort(addr); err == nil && host != "" { // without one it would be this host
 		return addr, nil
 	}
 	host := strings.TrimSuffix(strings.TrimPrefix(addr, "["), "]")

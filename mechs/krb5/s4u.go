@@ -143,8 +143,10 @@ func (m *Mech) serviceTGT(ctx context.Context, s *shared) (*ticket, error) {
 }
 
 // checkS4U2Self makes sure that the ticket is the user's. The reply says so in clear, and
-// a KDC that does not know of S4U would have issued one of the service's own. So either the
-// KDC has signed that it understood, or s has the key to look into the ticket.
+// a KDC that does not know of S4U would have issued one of the service's own. So the KDC
+// has to have signed that it understood, or s has to look into the ticket. It does so
+// anyhow if it has the key: the signature is not over the ticket, and who is between the
+// two could have put in one of somebody else, which as evidence needs no session key.
 func (s *shared) checkS4U2Self(req *ikrb5.KDCReq, rep *ikrb5.KDCRep, key *ikrb5.Key, client ikrb5.Principal) error {
 	if value, ok := ikrb5.FindPAData(rep.PAData, ikrb5.PAS4UX509User); ok {
 		pa, err := ikrb5.ParsePAS4UX509User(value)
@@ -155,7 +157,9 @@ func (s *shared) checkS4U2Self(req *ikrb5.KDCReq, rep *ikrb5.KDCRep, key *ikrb5.
 		if pa.UserID.Nonce != req.Body.Nonce || !user.Equal(client) || !pa.Verify(key, ikrb5.UsageS4UX509UserReply) {
 			return errReply
 		}
-		return nil
+		if s.keys == nil {
+			return nil
+		}
 	}
 	if s.keys == nil {
 		return errReply
