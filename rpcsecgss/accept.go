@@ -24,11 +24,12 @@ func (s *Server) accept(ctx context.Context, p *peer, c call, g gssCred) []byte 
 	case s.o.Accept == nil:
 		return denyAuth(c.xid, AuthRejectedCred)
 	case g.proc == procInit:
+		era := s.open.now()
 		hs, err := s.o.Accept()
 		if err != nil {
 			return initFailed(c.xid, err)
 		}
-		e = &entry{handle: newHandle(), version: g.version, peer: p.host, hs: hs, ends: time.Now().Add(s.o.HalfOpenTime)}
+		e = &entry{handle: newHandle(), version: g.version, peer: p.host, hs: hs, era: era, ends: time.Now().Add(s.o.HalfOpenTime)}
 	default:
 		// It is out of the table while it is stepped, so that no other steps it.
 		if e = s.half.take(g.handle); e == nil {
@@ -61,11 +62,14 @@ func (s *Server) accept(ctx context.Context, p *peer, c call, g gssCred) []byte 
 		sc.Close()
 		return initFailed(c.xid, err)
 	}
-	n := &entry{handle: e.handle, version: e.version, peer: principal(p, info), sc: sc, ends: time.Now().Add(s.o.MaxLifetime), win: window.New(0, true, false)}
+	n := &entry{handle: e.handle, version: e.version, peer: principal(p, info), sc: sc, era: e.era, ends: time.Now().Add(s.o.MaxLifetime), win: window.New(0, true, false)}
 	if !info.Expiry.IsZero() && info.Expiry.Before(n.ends) {
 		n.ends = info.Expiry
 	}
-	s.open.put(n)
+	if !s.open.put(n) {
+		sc.Close()
+		return initFailed(c.xid, gss.NoContext)
+	}
 	res := initRes{handle: n.handle[:], major: majorComplete, window: Window, token: out}
 	return fit(p, c.xid, verf, answer{results: res.octets()})
 }

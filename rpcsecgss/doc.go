@@ -1,6 +1,6 @@
 // Package rpcsecgss is ONC RPC version 2 (RFC 5531) with the security flavor
 // RPCSEC_GSS, versions 1 to 3 (RFC 2203, 5403, 7861), client and server, over any
-// mechanism. Version 1 is what MIT's kadmind and libtirpc speak; it is tried with both.
+// mechanism. Version 1 is what MIT's kadmind, libtirpc and nfs-ganesha speak; it is tried with all three.
 // Of the others no second implementation is known: they are tried with octets that a
 // program of their own makes from the RFCs' XDR.
 //

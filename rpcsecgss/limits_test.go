@@ -314,6 +314,31 @@ func TestLifetime(t *testing.T) {
 }
 
 // A handshake that dawdles is forgotten, and one that is closed halfway leaves nothing.
+// A handshake that is at it when all contexts end, ends with them.
+func TestDropInHandshake(t *testing.T) {
+	for name, m := range mechanisms() {
+		if name == "uni" {
+			continue
+		}
+		var s *testServer
+		made, drops := 0, 0
+		s = serve(t, "tcp", ServerOptions{Accept: func() (gss.Handshake, error) {
+			made++
+			h, err := m.Accept(nil)
+			return limited{h, func(i *gss.Info) {
+				if drops < 2 && s.open.len() == 0 { // as the context is looked at
+					drops++
+					s.DropContexts()
+				}
+			}}, err
+		}})
+		c := s.client(t, ClientOptions{Mech: m, Target: service})
+		if _, err := c.Call(within(t), procEcho, nil); err != nil || made != 1+drops || drops != 2 || s.open.len() != 1 {
+			t.Errorf("%s: %v, %d handshakes, %d drops", name, err, made, drops)
+		}
+	}
+}
+
 func TestHalfOpenTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := mechanisms()["pk"]

@@ -3,6 +3,7 @@ package rpcsecgss
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"path/filepath"
@@ -18,14 +19,20 @@ import (
 	"github.com/gsseal/gss/strike"
 )
 
-// counted counts the messages that a client sends.
+// counted counts the messages that a client sends, and notes the calls that are no control
+// messages.
 type counted struct {
 	net.Conn
 	sent *atomic.Int64
+	data chan [2]uint32 // xid, sequence number
 }
 
 func (c counted) Write(b []byte) (int, error) {
 	c.sent.Add(1) // a record is written at once
+	u32 := func(at int) uint32 { return binary.BigEndian.Uint32(b[at:]) }
+	if u32(28) == flavorGSS && u32(40) == procData {
+		c.data <- [2]uint32{u32(4), u32(44)}
+	}
 	return c.Conn.Write(b)
 }
 
@@ -73,10 +80,8 @@ func TestReauth(t *testing.T) {
 						return func() (gss.Handshake, error) { return m.Accept(&inner.accept) }
 					}
 					var resumed, executed atomic.Int64
-					var xid atomic.Uint32
 					s := newRestarts(t, ServerOptions{Accept: accept(ring)}, func(_ context.Context, c *Call) ([]byte, error) {
 						executed.Add(1)
-						xid.Store(c.XID)
 						if _, ok := c.Context.(*reauth.Context); ok {
 							resumed.Add(1)
 						}
@@ -85,10 +90,11 @@ func TestReauth(t *testing.T) {
 						return e.Bytes(), nil
 					})
 					var sent atomic.Int64
+					data := make(chan [2]uint32, 100)
 					c := NewClient(nil, testProg, testVers, ClientOptions{Mech: reauth.New(inner.client, reauth.Options{}), Target: service,
 						MinVersion: version, MaxVersion: version, Dial: func(ctx context.Context) (net.Conn, error) {
 							conn, err := s.dial(ctx)
-							return counted{conn, &sent}, err
+							return counted{conn, &sent, data}, err
 						}})
 					defer c.Close()
 					var name []byte
@@ -126,11 +132,20 @@ func TestReauth(t *testing.T) {
 					resumed.Store(0)
 					sent.Store(0)
 					first := present(c)
+					for len(data) > 0 {
+						<-data
+					}
 					if _, err := c.Call(within(t), procEcho, text("x")); err != nil || resumed.Load() != 1 {
 						t.Errorf("contexts are lost: %v, resumed %d", err, resumed.Load())
 					}
 					if n := sent.Load(); n != 1+1+again+1 || present(c) == first { // denied; destroyed; made; the call
 						t.Errorf("%d messages", n)
+					}
+					if len(data) != 2 {
+						t.Fatalf("the call was sent %d times", len(data))
+					}
+					if denied, repeated := <-data, <-data; denied[0] != repeated[0] || denied[1] == repeated[1] {
+						t.Errorf("xid and number %d, then %d", denied, repeated)
 					}
 					if as2, tgs2 := realm.Requests(); as2 != as || tgs2 != tgs {
 						t.Errorf("the KDC was asked %d times", as2+tgs2-as-tgs)

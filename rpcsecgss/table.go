@@ -27,6 +27,7 @@ type entry struct {
 	hs      gss.Handshake
 	sc      gss.Context
 	child   *child // nil: a context of its own
+	era     int    // of the table's when its handshake began
 
 	mu      sync.Mutex
 	win     window.Window
@@ -95,18 +96,27 @@ type table struct {
 	m     map[handle]*entry
 	order list.List // the one used last in front
 	count map[string]int
+	era   int // how often it was cleared
 }
 
 func newTable(most, perPeer int, idle time.Duration) *table {
 	return &table{most: most, perPeer: perPeer, idle: idle, m: make(map[handle]*entry), count: make(map[string]int)}
 }
 
-// put adds e. It is false, and nothing happened, for the child of what is gone.
+// now is the era for an entry whose handshake begins.
+func (t *table) now() int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.era
+}
+
+// put adds e. It is false, and nothing happened, for the child of what is gone, and for a
+// context that began before the table was cleared: what it was judged by may be gone, too.
 func (t *table) put(e *entry) bool {
 	now := time.Now()
 	var out []*entry
 	t.mu.Lock()
-	if e.child != nil && !e.child.alive(t) {
+	if e.child != nil && !e.child.alive(t) || e.child == nil && e.sc != nil && e.era != t.era {
 		t.mu.Unlock()
 		return false
 	}
@@ -240,6 +250,7 @@ func (t *table) clear() int {
 	all := t.m
 	t.m, t.count = make(map[handle]*entry), make(map[string]int)
 	t.order.Init()
+	t.era++
 	t.mu.Unlock()
 	for _, e := range all {
 		e.close()
