@@ -2,6 +2,8 @@ package krb5
 
 import (
 	"iter"
+	"slices"
+	"strconv"
 
 	"github.com/gsseal/gss"
 	ikrb5 "github.com/gsseal/gss/internal/krb5"
@@ -11,8 +13,9 @@ import (
 // delegated credential, or what the KDC says of the user.
 type acceptedContext struct {
 	*secContext
-	cred *Credential // nil: none came
-	pac  *ikrb5.PAC  // verified; nil: none
+	cred *Credential           // nil: none came
+	pac  *ikrb5.PAC            // verified; nil: none
+	data []ikrb5.AuthDataEntry // of the ticket, but for PACs
 }
 
 var (
@@ -60,6 +63,7 @@ const (
 	attrGroup   = "urn:mspac:group-sid" // one each
 	attrAccount = "urn:mspac:account"   // Display: "DOMAIN\\user"
 	attrUPN     = "urn:mspac:upn"       // Display: "user@domain"
+	attrData    = "krb5:authdata:"      // and the type's number: one of RFC 4120's authorization data
 )
 
 var pacBuffers = []struct {
@@ -76,10 +80,20 @@ var pacBuffers = []struct {
 
 // PeerAttributes implements gss.Attributed: what the ticket's PAC says of the user, if its
 // signature under the service's key is good. The KDC's own signature is not
-// checked, which takes the KDC's key. There are none of a context that was closed.
+// checked, which takes the KDC's key. And the ticket's other authorization data, as it came:
+// a KDC puts there what a client asks it to, so that it is only asserted. There are none of
+// a context that was closed.
 func (c *acceptedContext) PeerAttributes() iter.Seq2[string, gss.Attribute] {
 	return func(yield func(string, gss.Attribute) bool) {
-		if c.pac == nil || c.closed.Load() {
+		if c.closed.Load() {
+			return
+		}
+		for _, e := range c.data {
+			if !yield(attrData+strconv.Itoa(int(e.Type)), gss.Attribute{Value: slices.Clone(e.Data)}) {
+				return
+			}
+		}
+		if c.pac == nil {
 			return
 		}
 		for _, b := range pacBuffers {

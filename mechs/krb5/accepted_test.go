@@ -138,6 +138,69 @@ func TestPeerAttributes(t *testing.T) {
 	}
 }
 
+// TestTicketData: what else is in a ticket is what somebody says, and no PAC is among it
+// that is not good.
+func TestTicketData(t *testing.T) {
+	f := newForger(t, ikrb5.AES256SHA1)
+	bad := ikrb5.AuthDataEntry{Type: ikrb5.ADWin2kPAC, Data: []byte("no PAC")}
+	relevant := func(list ...ikrb5.AuthDataEntry) ikrb5.AuthDataEntry {
+		return ikrb5.AuthDataEntry{Type: ikrb5.ADIfRelevant, Data: ikrb5.AppendAuthData(nil, list)}
+	}
+	part := f.ticketPart()
+	part.AuthData = []ikrb5.AuthDataEntry{
+		relevant(ikrb5.AuthDataEntry{Type: 97, Data: []byte("a")}, bad, ikrb5.AuthDataEntry{Type: -17, Data: []byte{}}),
+		{Type: ikrb5.ADIfRelevant, Data: []byte("rubbish")},
+		{Type: adKDCIssued, Data: []byte("b")},
+		relevant(ikrb5.AuthDataEntry{Type: 97, Data: []byte("c")}),
+		relevant(bad),
+	}
+	accept := func(part *ikrb5.EncTicketPart) gss.Context {
+		h, err := f.mech.Accept(&gss.AcceptOptions{Credentials: []gss.Credential{f.service}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer h.Close()
+		_, sc, err := h.Step(t.Context(), f.token(part, f.authenticator(allFlags, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sc
+	}
+	sc := accept(part)
+	defer sc.Close()
+	var got []string
+	for name, a := range sc.(gss.Attributed).PeerAttributes() {
+		if a.Authenticated || a.Display != "" {
+			t.Errorf("%s: %+v", name, a)
+		}
+		got = append(got, name+"="+string(a.Value))
+		clear(a.Value) // the caller's
+	}
+	want := []string{"krb5:authdata:97=a", "krb5:authdata:-17=", "krb5:authdata:4=b", "krb5:authdata:97=c"}
+	if !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	for name, a := range sc.(gss.Attributed).PeerAttributes() {
+		if string(a.Value) != "a" {
+			t.Errorf("%s: again %q", name, a.Value)
+		}
+		break
+	}
+	if _, err := sc.(gss.Delegator).Delegated(); gss.MajorOf(err) != gss.NoCred {
+		t.Errorf("Delegated: %v", err)
+	}
+	sc.Close()
+	for name := range sc.(gss.Attributed).PeerAttributes() {
+		t.Errorf("%s after Close", name)
+	}
+	part.AuthData = []ikrb5.AuthDataEntry{relevant(bad)}
+	sc = accept(part)
+	defer sc.Close()
+	if a, ok := sc.(gss.Attributed); ok {
+		t.Errorf("of a bad PAC: %v", a)
+	}
+}
+
 // TestSubkeyType: RFC 4537, as a peer may abuse it. Whatever it lists, the acceptor's
 // subkey is of a type that Config permits.
 func TestSubkeyType(t *testing.T) {

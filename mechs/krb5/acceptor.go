@@ -124,7 +124,8 @@ type exchange struct {
 	auth    *ikrb5.Authenticator
 	stamp   time.Time // the authenticator's clock
 	info    gss.Info
-	pac     *ikrb5.PAC  // verified; nil: none
+	pac     *ikrb5.PAC // verified; nil: none
+	data    []ikrb5.AuthDataEntry
 	cred    *Credential // that came; nil: none
 	seq     uint32      // this side's
 }
@@ -219,6 +220,7 @@ func (x *exchange) openTicket(t *ikrb5.Ticket) (*ikrb5.EncTicketPart, *refusal) 
 	if pac, err := ikrb5.VerifyPAC(part, key, nil); err == nil {
 		x.pac = pac
 	}
+	x.data = otherData(part.AuthData)
 	return part, nil
 }
 
@@ -456,10 +458,10 @@ func (x *exchange) establish() ([]byte, gss.Context, error) {
 func (x *exchange) context(key *ikrb5.Key, sendSeq uint32) gss.Context {
 	sc := newSubkeyContext(x.info, key, x.subkey, sendSeq, x.auth.SeqNumber)
 	x.subkey = nil
-	if x.cred == nil && x.pac == nil {
+	if x.cred == nil && x.pac == nil && x.data == nil {
 		return sc
 	}
-	c := &acceptedContext{secContext: sc, cred: x.cred, pac: x.pac}
+	c := &acceptedContext{secContext: sc, cred: x.cred, pac: x.pac, data: x.data}
 	x.cred = nil
 	return c
 }

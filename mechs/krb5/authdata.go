@@ -61,3 +61,20 @@ func knowsBindings(list []ikrb5.AuthDataEntry) bool {
 		return len(v) == 4 && binary.LittleEndian.Uint32(v)&ikrb5.APOptionsCBT != 0
 	})
 }
+
+// otherData returns copies of what is in a ticket's authorization data, also inside
+// AD-IF-RELEVANT, but for PACs. What is malformed in there is passed over.
+func otherData(list []ikrb5.AuthDataEntry) (out []ikrb5.AuthDataEntry) {
+	for _, e := range list {
+		inner := []ikrb5.AuthDataEntry{e}
+		if e.Type == ikrb5.ADIfRelevant {
+			inner, _ = ikrb5.ParseAuthData(e.Data)
+		}
+		for _, e := range inner {
+			if e.Type != ikrb5.ADWin2kPAC {
+				out = append(out, ikrb5.AuthDataEntry{Type: e.Type, Data: slices.Clone(e.Data)})
+			}
+		}
+	}
+	return out
+}

@@ -29,7 +29,8 @@
 //
 // What a PAC says of the client (gss.Attributed) is heard if it is signed with the
 // service's key and about the ticket's client. One that is not good says nothing, and
-// is no reason to refuse.
+// is no reason to refuse. The ticket's other authorization data is there, too, but only as
+// asserted: a KDC puts into a ticket what the client asks it to.
 //
 // Channel bindings count on the acceptor's side: one that has some refuses who has
 // others. With gss.AcceptOptions.BindingsOptional it lets those in who have none, but not
