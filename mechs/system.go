@@ -42,10 +42,13 @@ import (
 // credential cache too, as MIT's library does it. Of a collection the primary cache
 // counts, the one that kswitch chose.
 //
+// The environment of a program that is set-user-ID or set-group-ID is not looked at: it
+// is its caller's. One that has more rights by other means uses FromEnv.
+//
 // A mechanism that nothing is set up for is in the list and refuses with NoCred,
 // so that the next is tried. If something is set up and broken, err says what
 // (Failure, Unavailable), and the list has the mechanisms that are not affected.
-func System() (mechglue.Mechanisms, error) { return FromEnv(os.Getenv) }
+func System() (mechglue.Mechanisms, error) { return FromEnv(environment()) }
 
 // FromEnv is System with another environment: getenv returns "" for what is not set.
 func FromEnv(getenv func(string) string) (mechglue.Mechanisms, error) {
