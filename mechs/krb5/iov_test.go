@@ -51,7 +51,7 @@ func content(iov []gss.Buffer) string {
 	var s string
 	for _, b := range iov {
 		if b.Kind == gss.BufferData || b.Kind == gss.BufferSignOnly {
-			s += fmt.Sprintf("%d %q ", b.Kind, b.Data)
+			s += fmt.Sprintf("%d %d %s ", b.Kind, len(b.Data), b.Data)
 		}
 	}
 	return s

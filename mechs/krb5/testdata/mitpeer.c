@@ -32,17 +32,21 @@ static void put(const void *p, size_t n) {
 	const unsigned char *c = p;
 	putchar(' ');
 	if (n == 0) putchar('-');
-	while (n--) printf("%02x", *c++);
+	for (; n--; c++) {
+		putchar("0123456789abcdef"[*c >> 4]);
+		putchar("0123456789abcdef"[*c & 15]);
+	}
 }
+
+static int digit(char c) { return c <= '9' ? c - '0' : c - 'a' + 10; }
 
 static gss_buffer_desc get(void) {
 	gss_buffer_desc b = { 0, "" };
 	char *w = strtok(NULL, " \n");
-	unsigned x;
 	if (w == NULL || *w == '-') return b;
 	b.length = strlen(w) / 2;
 	unsigned char *p = b.value = malloc(b.length + 1);
-	for (size_t i = 0; i < b.length; i++) { sscanf(w + 2 * i, "%2x", &x); p[i] = x; }
+	for (size_t i = 0; i < b.length; i++) p[i] = digit(w[2 * i]) << 4 | digit(w[2 * i + 1]);
 	return b;
 }
 
