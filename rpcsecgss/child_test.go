@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/gsseal/gss"
@@ -555,4 +556,103 @@ func TestVersionsDoNotMix(t *testing.T) {
 	if s.half.len() != 0 {
 		t.Error("half open")
 	}
+}
+
+// vouched is the child handle by which p's host calls for user.
+func (p *pair) vouched(seq uint32, user *session) *session {
+	p.t.Helper()
+	msg, raw, err := p.sealRequest(p.header(seq, nullProc), seq, request{nullProc, procCreate, Privacy, func(raw []byte) ([]byte, error) {
+		mic, err := user.sc.MIC(nil, raw)
+		var e Encoder
+		e.creation(creation{mp: &mpAuth{user.handle, mic}})
+		return e.b, err
+	}})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	res, _, err := p.session.open(p.deliver(p.from, msg), []sent{{seq, raw}}, Privacy)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return &session{sc: p.sc, version: version3, handle: bytes.Clone(NewDecoder(res).Opaque(maxAuth)), service: Privacy}
+}
+
+// The same xid and arguments from who is another, or the same with other rights, or by
+// another host, is another call, for the memory of replies and for handlers.
+func TestChildrenAreOthers(t *testing.T) {
+	all := policy("")
+	all.Host = func(gss.Info) bool { return true }
+	p := boundPair(t, version3, ServerOptions{Assertions: all})
+	as := func(who string) *session {
+		return initiated(t, p.testServer, p.from, &toy.Krb{Party: toy.NewParty(who)}, version3)
+	}
+	root, bob, carol := as("root"), as("bob"), as("carol")
+	keys := map[[32]byte]string{}
+	who := ""
+	p.Handle(testProg, testVers, func(_ context.Context, c *Call) ([]byte, error) {
+		key, ok := c.Key()
+		if !ok || keys[key] != "" {
+			t.Errorf("%s: the key is that of %s", who, keys[key])
+		}
+		keys[key] = who
+		return text(who), nil
+	})
+	x, _ := p.created(1, creation{assertions: []Assertion{label("x")}})
+	y, _ := p.created(2, creation{assertions: []Assertion{label("y")}})
+	again, _ := p.created(3, creation{assertions: []Assertion{label("x")}})
+	byRoot := &pair{p.testServer, root, t, p.from}
+	for i, tt := range []struct {
+		who string
+		s   *session
+		is  string
+	}{
+		{"alice", p.session, ""}, {"alice, x", x, ""}, {"alice, y", y, ""}, {"alice, x again", again, "alice, x"},
+		{"bob", bob, ""}, {"bob by alice", p.vouched(4, bob), ""}, {"carol by alice", p.vouched(5, carol), ""},
+		{"bob by root", byRoot.vouched(1, bob), ""}, {"bob by alice again", p.vouched(6, bob), "bob by alice"},
+	} {
+		who = tt.who
+		seq := uint32(20 + i)
+		msg, raw, err := tt.s.sealRequest(p.header(77, procEcho), seq, request{procEcho, procData, Privacy, fixed(text("same"))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := tt.is
+		if want == "" {
+			want = tt.who
+		}
+		if res, _, err := tt.s.open(p.deliver(p.from, msg), []sent{{seq, raw}}, Privacy); err != nil || !bytes.Equal(res, text(want)) {
+			t.Errorf("%s: %q, %v, want what %s gets", tt.who, res, err, want)
+		}
+	}
+	if len(keys) != 7 {
+		t.Errorf("%d keys", len(keys))
+	}
+}
+
+// A child handle ends when the first of its contexts does.
+func TestChildExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := policy("")
+		all.Host = func(gss.Info) bool { return true }
+		p := boundPair(t, version3, ServerOptions{Assertions: all, MaxLifetime: time.Minute})
+		time.Sleep(30 * time.Second)
+		host := &pair{p.testServer, initiated(t, p.testServer, p.from, mechanisms()["krb"], version3), t, p.from}
+		plain, _ := p.created(1, creation{})
+		for i, s := range []*session{plain, host.vouched(1, p.session)} {
+			if msg, _ := p.request3(s, procEcho, procData, 1, Privacy, nil); why(p.deliver(p.from, msg)) != nil {
+				t.Errorf("%d is not there", i)
+			}
+		}
+		child := host.vouched(2, p.session) // of which nobody makes use before
+		time.Sleep(31 * time.Second)
+		for i, s := range []*session{child, plain} {
+			msg, _ := p.request3(s, procEcho, procData, 2, Privacy, nil)
+			if err := why(p.deliver(p.from, msg)); err != CtxProblem && err != CredProblem {
+				t.Errorf("%d: %v", i, err)
+			}
+		}
+		if msg, _ := p.request3(host.session, procEcho, procData, 9, Privacy, nil); why(p.deliver(p.from, msg)) != nil {
+			t.Error("the host's own has ended")
+		}
+	})
 }

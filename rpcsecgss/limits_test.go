@@ -552,23 +552,27 @@ func TestRepliesOfOthers(t *testing.T) {
 		t.Errorf("executed %d", n)
 	}
 	// Nor are the nameless.
-	nameless := func() (gss.Handshake, error) {
-		h, err := m.Accept(nil)
-		return limited{h, func(i *gss.Info) { i.Peer = gss.Name{} }}, err
-	}
-	x, y := newPair(t, m, ServerOptions{Accept: nameless}), (*pair)(nil)
-	c := x.client(t, ClientOptions{Mech: m, Target: service})
-	if _, err := c.Establish(within(t)); err != nil {
-		t.Fatal(err)
-	}
-	y = &pair{x.testServer, present(c), t, x.from}
-	for _, p := range []*pair{x, y} {
-		if err := why(p.deliver(p.from, p.data(1, Privacy, nil))); err != nil {
+	for i, change := range []func(*gss.Info){func(i *gss.Info) { i.Peer = gss.Name{} }, func(i *gss.Info) { i.Flags |= gss.Anon }} {
+		x := newPair(t, m, ServerOptions{Accept: func() (gss.Handshake, error) {
+			h, err := m.Accept(nil)
+			return limited{h, change}, err
+		}})
+		c := x.client(t, ClientOptions{Mech: m, Target: service})
+		if _, err := c.Establish(within(t)); err != nil {
 			t.Fatal(err)
 		}
-	}
-	if n := x.executed.Load(); n != 2 {
-		t.Errorf("executed %d", n)
+		y := &pair{x.testServer, present(c), t, x.from}
+		for _, p := range []*pair{x, y} {
+			if err := why(p.deliver(p.from, p.data(1, Privacy, nil))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := x.executed.Load(); n != 2 {
+			t.Errorf("%d: executed %d", i, n)
+		}
+		if q := x.testServer.open.count; len(q) != 1 || q["host\x00127.0.0.1"] != 2 { // whatever name he has
+			t.Errorf("%d: %v", i, q)
+		}
 	}
 }
 
