@@ -92,7 +92,8 @@ func TestTickets(t *testing.T) {
 // With --replay a server that was started again takes who wants no proof of it, at once,
 // and knows who was there before.
 func TestServerReplay(t *testing.T) {
-	const skew = 2 * time.Second
+	t.Parallel() // it waits
+	const skew = 6 * time.Second
 	r := kdctest.New(t)
 	r.AddUser("user", "")
 	r.AddService("host/localhost")
@@ -131,7 +132,10 @@ func TestServerReplay(t *testing.T) {
 	if _, err := c.Write(<-taken); err != nil {
 		t.Fatal(err)
 	}
-	if b, _ := io.ReadAll(c); !bytes.Contains(b, []byte("\xa6\x03\x02\x01\x22")) { // error-code: KRB_AP_ERR_REPEAT
+	// error-code: KRB_AP_ERR_REPEAT, and KRB_AP_ERR_SKEW if starting a process took so long
+	if b, _ := io.ReadAll(c); bytes.Contains(b, []byte("\xa6\x03\x02\x01\x25")) {
+		t.Skip("this host is too slow")
+	} else if !bytes.Contains(b, []byte("\xa6\x03\x02\x01\x22")) {
 		t.Errorf("replayed: %x\n%s", b, server.output())
 	}
 	if err := send(port); err != nil {
