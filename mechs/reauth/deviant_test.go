@@ -265,3 +265,24 @@ func (g *watched) Credential() (sealed, key []byte, err error) {
 	sealed, g.key, err = g.Grant.Credential()
 	return sealed, g.key, err
 }
+
+// A ticket ends with the context that it came with.
+func TestTicketEndsWithItsContext(t *testing.T) {
+	s := krbStand(t)
+	client, server := New(s.client, Options{}), New(s.server, Options{})
+	tr := shake(t, client, server, &s.init, &s.accept, nil)
+	if err := tr.Err(); err != nil {
+		t.Fatal(err)
+	}
+	end := tr.Acceptor.Info().Expiry
+	if end.IsZero() || time.Until(end) >= defaultLife {
+		t.Fatalf("the context ends at %v", end)
+	}
+	tr = shake(t, client, server, &s.init, &s.accept, nil)
+	if err := tr.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := tr.Acceptor.(*Context); !ok || tr.Acceptor.Info().Expiry.After(end) || tr.Initiator.Info().Expiry.After(end) {
+		t.Errorf("ends at %v, after %v", tr.Acceptor.Info().Expiry, end)
+	}
+}
