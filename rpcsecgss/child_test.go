@@ -656,3 +656,29 @@ func TestChildExpires(t *testing.T) {
 		}
 	})
 }
+
+// A context that ends while its CREATE is judged has no child, which under a channel
+// would need nothing of it.
+func TestNoChildOfTheDead(t *testing.T) {
+	var p *pair
+	all := policy("")
+	all.Labels[LFS{9, 9}] = func(_ context.Context, _ gss.Info, label []byte) ([]byte, error) {
+		e, _ := p.testServer.open.get(p.handle)
+		p.testServer.open.drop(e) // and its keys are there still, as long as this takes
+		return label, nil
+	}
+	p = boundPair(t, version3, ServerOptions{Assertions: all}, "a:1")
+	mic, err := p.sc.MIC(nil, []byte("a:1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var args Encoder
+	args.creation(creation{channel: mic, assertions: []Assertion{{LFS: LFS{9, 9}}}})
+	msg, _ := p.request3(p.session, nullProc, procCreate, 1, Privacy, args.b)
+	if err := why(p.deliver(p.from, msg)); err != CredProblem {
+		t.Error(err)
+	}
+	if p.testServer.open.len() != 0 || len(p.testServer.open.count) != 0 {
+		t.Error("there is a child")
+	}
+}
