@@ -485,3 +485,22 @@ func TestBindAnswers(t *testing.T) {
 		s.Close()
 	}
 }
+
+// What is bound to no channel is not bound to the one that datagrams have, which is
+// none. A reply that claims to be verified is not one under a channel.
+func TestNoChannel(t *testing.T) {
+	for version := uint32(2); version <= 3; version++ {
+		p := boundPair(t, version, ServerOptions{}, "a:1")
+		for _, from := range []*peer{{addr: p.from.addr, datagram: true}, {addr: p.from.addr}, p.from} {
+			if err := why(p.deliver(from, p.bound(1, nil))); err != AuthBadCred {
+				t.Errorf("version %d: %v", version, err)
+			}
+		}
+		for _, verf := range []auth{{}, {flavorNone, []byte{1}}, {flavorGSS, nil}, {flavorGSS, make([]byte, 16)}} {
+			_, _, err := p.session.open(accept(1, verf, answer{}), []sent{{seq: 1}}, Channel)
+			if want := verf.flavor == flavorNone && len(verf.body) == 0; (err == nil) != want {
+				t.Errorf("version %d, %v: %v", version, verf, err)
+			}
+		}
+	}
+}

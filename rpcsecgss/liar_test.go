@@ -110,3 +110,63 @@ func TestNativeBindings(t *testing.T) {
 		}
 	}
 }
+
+// A server that grants what nobody asked for is not believed.
+func TestGrants(t *testing.T) {
+	m := mechanisms()["krb"]
+	asked := []Assertion{label("x"), privilege("PRIV_copy", "please")}
+	for _, tt := range []struct {
+		name    string
+		granted []Assertion
+		ok      bool
+	}{
+		{"all", asked, true},
+		{"some", asked[1:], true},
+		{"none", nil, true},
+		{"another label", []Assertion{label("y")}, true},
+		{"another format", []Assertion{{LFS: LFS{7, 2}, Data: []byte("x")}}, false},
+		{"another privilege", []Assertion{privilege("PRIV_all", "please")}, false},
+		{"another's contents", []Assertion{privilege("PRIV_copy", "all")}, false},
+		{"one twice", []Assertion{asked[1], asked[1]}, false},
+		{"more", append([]Assertion{privilege("PRIV_all", "")}, asked...), false},
+	} {
+		s := &testServer{Server: NewServer(ServerOptions{Accept: acceptor(m), Assertions: policy("")})}
+		s.Handle(testProg, testVers, s.dispatch)
+		from := &peer{addr: &net.TCPAddr{}}
+		ours, theirs := net.Pipe()
+		go func() {
+			for {
+				msg, err := readRecord(theirs, 1<<20)
+				if err != nil {
+					return
+				}
+				reply := s.deliver(from, msg)
+				c, _, _ := parseCall(msg)
+				if g, _ := parseGSSCred(c.cred.body); g.proc == procCreate {
+					e, _ := s.open.get(g.handle)
+					var res Encoder
+					res.Opaque(make([]byte, 16))
+					res.creation(creation{assertions: tt.granted})
+					var body []byte
+					verf, err := e.verifier(c, g)
+					if err == nil {
+						body, err = protect(e.sc, g.service, g.seq, res.b)
+					}
+					if err != nil {
+						t.Error(err)
+					}
+					reply = accept(c.xid, verf, answer{results: body})
+				}
+				if reply != nil {
+					theirs.Write(frame(reply))
+				}
+			}
+		}()
+		c := NewClient(ours, testProg, testVers, ClientOptions{Mech: m, Target: service, Assertions: asked})
+		if _, err := c.Establish(within(t)); (err == nil) != tt.ok || err != nil && !errors.Is(err, errGranted) {
+			t.Errorf("%s: %v", tt.name, err)
+		}
+		c.Close()
+		s.Close()
+	}
+}
