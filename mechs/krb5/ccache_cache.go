@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/gsseal/gss"
@@ -28,10 +27,10 @@ import (
 //	KEYRING:anchor:collection   the primary cache of a collection in a kernel's keyring
 //	KEYRING:anchor:collection:name
 //
-// A keyring's anchor is process, thread, session, user, persistent (the collection
-// is a user's number, "" this one's) or legacy, and legacy if there is none; Linux
-// has keyrings. A thread keyring is of no use to a Go program, which does not choose
-// its thread: it is refused.
+// A keyring's anchor is session, user, persistent (the collection is a user's number,
+// "" this one's) or legacy, and legacy if there is none; Linux has keyrings. One of a
+// thread or of a process is of no use to a Go program, which does not choose its thread:
+// it is refused.
 //
 // Methods take files' contents and daemons' answers for what they are, and bound
 // them. Their errors are NoCred for what is not there, DefectiveCredential for what
@@ -316,14 +315,16 @@ func (c *Cache) Switch(ctx context.Context) error {
 // follows the collection's primary. A file is looked at, anything else is asked for
 // its contents, at each handshake.
 func (c *Cache) Source() Source {
-	s := &cacheSource{cache: c}
+	s := &cacheSource{cache: c, turn: make(chan struct{}, 1)}
 	return s.get
 }
 
 type cacheSource struct {
 	cache *Cache
 
-	mu   sync.Mutex
+	// turn is held, by whoever has put a value in, while the cache is read: a daemon
+	// may take its time, and others need not wait for longer than their contexts.
+	turn chan struct{}
 	name string
 	info fs.FileInfo       // of a file
 	sum  [sha256.Size]byte // of anything else
@@ -335,8 +336,12 @@ func (c *cacheSource) get(ctx context.Context) (*Credential, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	select {
+	case c.turn <- struct{}{}:
+		defer func() { <-c.turn }()
+	case <-ctx.Done():
+		return nil, cacheError(ctx.Err())
+	}
 	same := c.cred != nil && c.name == s.String() && !c.cred.ended()
 	var info fs.FileInfo
 	if f, ok := s.(*fileCache); ok {

@@ -68,6 +68,7 @@ func (s kcmStatus) Is(target error) bool {
 
 // A kcmConn is a connection to a daemon.
 type kcmConn struct {
+	ctx  context.Context // that c's deadline is of
 	c    net.Conn
 	stop func() bool
 }
@@ -79,7 +80,7 @@ func dialKCM(ctx context.Context, socket string) (*kcmConn, error) {
 		return nil, err
 	}
 	c.SetDeadline(time.Now().Add(kcmTimeout))
-	return &kcmConn{c, context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })}, nil
+	return &kcmConn{ctx, c, context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })}, nil
 }
 
 func (k *kcmConn) close() {
@@ -102,9 +103,13 @@ func (k *kcmConn) call(op uint16, parameters ...[]byte) ([]byte, error) {
 	}
 	defer clear(req)
 	if _, err := k.c.Write(req); err != nil {
-		return nil, err
+		return nil, ioError(k.ctx, err)
 	}
-	return readKCMReply(k.c)
+	b, err := readKCMReply(k.c)
+	if _, refused := errors.AsType[kcmStatus](err); err != nil && !refused {
+		err = ioError(k.ctx, err)
+	}
+	return b, err
 }
 
 // readKCMReply reads an answer. It allocates no more than comes.

@@ -2,9 +2,12 @@ package krb5
 
 import (
 	"context"
+	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -182,5 +185,50 @@ func TestKeepAfterClose(t *testing.T) {
 	c, _ := OpenCache("MEMORY:x", &CacheOptions{Memory: new(MemoryCaches)})
 	if err := c.Store(t.Context(), cred); gss.MajorOf(err) != gss.NoCred {
 		t.Error(err)
+	}
+}
+
+// A daemon that accepts and says nothing: everybody waits for as long as he wants to,
+// and not for those before him.
+func TestSilentKCM(t *testing.T) {
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "kcm"))
+	if err != nil {
+		t.Skip(err)
+	}
+	defer l.Close()
+	c, err := OpenCache("KCM:a", &CacheOptions{KCMSocket: l.Addr().String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	source := c.Source()
+	patient, cancel := context.WithCancel(t.Context())
+	first := make(chan error)
+	go func() {
+		_, err := source(patient)
+		first <- err
+	}()
+	conn, err := l.Accept() // he is the first
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	start := time.Now()
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i+1)*20*time.Millisecond)
+			defer cancel()
+			if _, err := source(ctx); !errors.Is(err, context.DeadlineExceeded) || gss.MajorOf(err) != gss.DefectiveCredential {
+				t.Errorf("%d: %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+	if d := time.Since(start); d > 3*time.Second {
+		t.Errorf("the last one waited for %v", d)
+	}
+	cancel()
+	if err := <-first; !errors.Is(err, context.Canceled) {
+		t.Errorf("the first one: %v", err)
 	}
 }
