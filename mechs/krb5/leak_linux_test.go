@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"testing"
 	"time"
 
@@ -27,6 +28,7 @@ func openFiles(t *testing.T) int {
 // TestNothingLeft: no goroutine and no file descriptor stays behind, whether things go well
 // or not.
 func TestNothingLeft(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // which closes what was forgotten
 	r, config := realm(t, kdctest.Options{Realm: "LEAK.TEST", MaxUDPReply: 200})
 	dir := t.TempDir()
 	in := func(name string) string { return filepath.Join(dir, name) }
