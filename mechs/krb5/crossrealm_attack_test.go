@@ -90,8 +90,8 @@ func TestS4USelfUnsigned(t *testing.T) {
 		"said by the KDC":                 {inside: f.server, padata: k.understood(user, 0, ikrb5.UsageS4UX509UserReply), allowed: true}, // no key to look
 		"said, and so it is":              {inside: user, padata: k.understood(user, 0, ikrb5.UsageS4UX509UserReply), keytab: true, allowed: true},
 		"said, the ticket exchanged":      {inside: f.server, padata: k.understood(user, 0, ikrb5.UsageS4UX509UserReply), keytab: true},
-		"said in the request's way":       {inside: f.server, padata: k.understood(user, 0, ikrb5.UsageS4UX509UserRequest), keytab: true},
-		"of another request":              {inside: f.server, padata: k.understood(user, 1, ikrb5.UsageS4UX509UserReply), keytab: true},
+		"said in the request's way":       {inside: user, padata: k.understood(user, 0, ikrb5.UsageS4UX509UserRequest), keytab: true},
+		"of another request":              {inside: user, padata: k.understood(user, 1, ikrb5.UsageS4UX509UserReply), keytab: true},
 		"of another user":                 {inside: user, padata: k.understood(f.server, 0, ikrb5.UsageS4UX509UserReply), keytab: true},
 		"rubbish": {inside: user, keytab: true, padata: func(*ikrb5.KDCReq) []ikrb5.PAData {
 			return []ikrb5.PAData{{Type: ikrb5.PAS4UX509User, Value: []byte{0x30}}}

@@ -403,3 +403,39 @@ func serveDNS(c net.Conn, srv map[string]string) {
 	}
 	c.Write(append(binary.BigEndian.AppendUint16(nil, uint16(len(reply))), reply...))
 }
+
+// A KDC, or who says so, does not choose a type of keys that the configuration does not
+// permit: neither of the client's nor of the session.
+func TestKDCEncType(t *testing.T) {
+	k, m, cred := newFakeKDC(t)
+	old, err := ikrb5.RandomKey(ikrb5.AES128SHA1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	both, err := FromClientKeytab(testKeytab(testKey{cred.shared.principal, k.key, 1, time.Now()}, testKey{cred.shared.principal, old, 1, time.Now()}), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer both.Close()
+	m.config.EncTypes = []int32{int32(ikrb5.AES128SHA2)}
+	if _, err := k.ask(t, m, both, false, k.honest); err != nil {
+		t.Fatal(err)
+	}
+	weak := fakeKDC{key: old}
+	if _, err := k.ask(t, m, both, false, func(req *ikrb5.KDCReq) []byte {
+		part := weak.part(req)
+		part.Key = ikrb5.EncryptionKey{EType: k.key.EType(), Value: k.key.Bytes()}
+		return weak.rep(req, part).Append(nil)
+	}); !errors.Is(err, errNoEncType) {
+		t.Errorf("the client's key: %v", err)
+	}
+	for _, tgs := range []bool{false, true} {
+		if _, err := k.ask(t, m, both, tgs, func(req *ikrb5.KDCReq) []byte {
+			part := k.part(req)
+			part.Key = ikrb5.EncryptionKey{EType: old.EType(), Value: old.Bytes()}
+			return k.rep(req, part).Append(nil)
+		}); !errors.Is(err, errNoEncType) {
+			t.Errorf("the session key, %t: %v", tgs, err)
+		}
+	}
+}

@@ -39,6 +39,11 @@ func TestLocalUser(t *testing.T) {
 		{&LocalPolicy{Realms: ours, Rules: []string{"DEFAULT"}}, `alice:0@OURS`, ""},
 		{&LocalPolicy{Realms: ours, Rules: []string{"DEFAULT"}}, strings.Repeat("a", 257) + "@OURS", ""},
 
+		// The expression has to match all.
+		{&LocalPolicy{Realms: ours, Rules: []string{"RULE:[1:$1](lice)"}}, "alice@OURS", ""},
+		{&LocalPolicy{Realms: ours, Rules: []string{"RULE:[1:$1](alic)"}}, "alice@OURS", ""},
+		{&LocalPolicy{Realms: ours, Rules: []string{"RULE:[1:$1](bob|alice)"}}, "alice@OURS", "alice"},
+
 		// A malformed rule is in the way of those behind it.
 		{&LocalPolicy{Realms: ours, Rules: []string{"RULE:[2:$1](x)", "DEFAULT"}}, "alice@OURS", "alice"},
 		{&LocalPolicy{Realms: ours, Rules: []string{"RULE:[1:$1](", "DEFAULT"}}, "alice@OURS", ""},

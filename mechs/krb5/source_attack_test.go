@@ -3,9 +3,11 @@ package krb5
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -146,7 +148,10 @@ func TestOwnFolder(t *testing.T) {
 // A host's name of nothing but dots does not take a minute to find out that there is
 // no such domain.
 func TestHostOfDots(t *testing.T) {
-	c := &Config{DefaultRealm: "R", Domains: map[string]string{"a": "A", ".b": "B"}}
+	c := &Config{DefaultRealm: "R", Domains: make(map[string]string)}
+	for i := range 100 { // more than are compared one by one
+		c.Domains[fmt.Sprintf("d%d.test", i)] = "A"
+	}
 	for _, host := range []string{strings.Repeat(".", 1<<19), strings.Repeat("x.", 1<<19), strings.Repeat("x.", 1<<19) + "x:1"} {
 		start := time.Now()
 		_, err := c.principal(gss.Service("host", host), "")
@@ -230,5 +235,74 @@ func TestSilentKCM(t *testing.T) {
 	cancel()
 	if err := <-first; !errors.Is(err, context.Canceled) {
 		t.Errorf("the first one: %v", err)
+	}
+}
+
+// What others put into a cache is not used as its owner's, and a file that is somebody
+// else's, or was put aside, or is full, is left alone.
+func TestCacheOfMany(t *testing.T) {
+	data, more := cached(t, 2)
+	other := *data
+	other.creds = append([]ccacheCred(nil), data.creds...)
+	other.creds[1].skey = 1 // for user-to-user authentication: its ticket is under another key
+	other.creds[2].client = tgtName("X", "X")
+	if tickets := other.tickets(); len(tickets) != 1 || !tickets[0].server.Equal(data.creds[0].server) {
+		t.Errorf("%d tickets", len(tickets))
+	}
+	if noFollow == 0 {
+		return
+	}
+	dir := t.TempDir()
+	f := &fileCache{path: filepath.Join(dir, "cc"), own: true}
+	if err := f.replace(t.Context(), data); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.read(t.Context()); err != nil {
+		t.Error(err)
+	}
+
+	held, err := os.OpenFile(f.path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	if busy, err := tryLock(held, true); runtime.GOOS == "linux" && !busy && err == nil {
+		added := make(chan error)
+		go func() { added <- f.add(context.Background(), data.client, &more) }()
+		time.Sleep(20 * time.Millisecond) // he has opened it and waits
+		aside := filepath.Join(dir, "aside")
+		if err := os.Rename(f.path, aside); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.replace(t.Context(), data); err != nil {
+			t.Fatal(err)
+		}
+		held.Close()
+		if err := <-added; !errors.Is(err, errNotOurs) {
+			t.Errorf("put aside: %v", err)
+		}
+	}
+
+	full := *data
+	full.creds = append([]ccacheCred(nil), data.creds...)
+	full.creds[2].second = make([]byte, maxCCacheSize-len(data.append(nil))-100)
+	if err := f.replace(t.Context(), &full); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.add(t.Context(), data.client, &more); err == nil {
+		t.Error("added to a full one")
+	}
+	if c, err := f.read(t.Context()); err != nil || len(c.creds) != 3 {
+		t.Error(err)
+	}
+
+	if os.Getuid() != 0 {
+		return
+	}
+	if err := os.Chown(f.path, 65534, 65534); err != nil {
+		t.Skip(err)
+	}
+	if _, err := f.read(t.Context()); !errors.Is(err, errNoCache) {
+		t.Errorf("another's: %v", err)
 	}
 }
