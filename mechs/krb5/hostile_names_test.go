@@ -88,3 +88,29 @@ func TestCVE_2015_2697(t *testing.T) {
 		}
 	}
 }
+
+// CVE-2018-5730: what a name ends with is no reason to be in a domain or a realm; whole
+// labels and components are.
+func TestCVE_2018_5730(t *testing.T) {
+	c := &Config{DefaultRealm: "R", Domains: map[string]string{".a.test": "A", "b.test": "B"}}
+	for host, realm := range map[string]string{
+		"h.a.test": "A", "b.test": "B", "h.b.test": "B",
+		"ha.test": "", "a.test": "", "xb.test": "", "h.xb.test": "", "a.test.evil": "", "b.test.": "", "h,a.test": "", "": "",
+	} {
+		if got := c.realmOf(host); got != realm {
+			t.Errorf("%q is of %q, not %q", host, got, realm)
+		}
+	}
+	p := &LocalPolicy{Realms: []string{"A.TEST"}, Rules: []string{"DEFAULT", "RULE:[1:$1@$0](.*@A[.]TEST)s/@.*//"}}
+	for _, name := range []string{"alice@XA.TEST", "alice@H.A.TEST", "alice@A.TEST.EVIL", `alice@EVIL\@A.TEST`, `alice@EVIL\/A.TEST`, "alice@A.TES", "alice@AXTEST", `alice\@A.TEST@EVIL`} {
+		if user, err := LocalUser(gss.Name{Mech: oid.Krb5, Text: name}, p); err == nil {
+			t.Errorf("%s is %s", name, user)
+		}
+	}
+	for _, pair := range [][2]string{{"XA.TEST", "A.TEST"}, {"A.TEST", "XA.TEST"}} { // siblings, no parent and child
+		path := ikrb5.RealmPath(pair[0], pair[1])
+		if len(path) != 3 || path[1] != "TEST" {
+			t.Errorf("from %s to %s: %q", pair[0], pair[1], path)
+		}
+	}
+}

@@ -32,7 +32,8 @@ type LocalPolicy struct {
 	// a regexp in parentheses, that has to match all of the result, on which the
 	// substitutions are made then. Without a $0 in its format, or without a format
 	// (which is the name without the realm), a rule is for principals of Realms only,
-	// other than with MIT.
+	// other than with MIT; and none is for a principal with an @ in its realm or in a
+	// component.
 	Rules []string
 }
 
@@ -87,6 +88,10 @@ func LocalUser(n gss.Name, p *LocalPolicy) (string, error) {
 			return "", localError(gss.Unauthorized, errNotLocal)
 		}
 		return user, nil
+	}
+	// What has an @ within would read like a name of another realm in $1@$0.
+	if strings.Contains(strings.Join(q.Name.Components, "")+q.Realm, "@") {
+		return "", localError(gss.Unauthorized, errNotLocal)
 	}
 	for _, rule := range p.Rules {
 		user, ok, err := p.apply(rule, q)
