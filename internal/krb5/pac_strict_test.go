@@ -67,3 +67,21 @@ func TestNDRCounts(t *testing.T) {
 		}
 	}
 }
+
+// So does the checksum that says whom a service asks a ticket for.
+func TestS4UChecksumType(t *testing.T) {
+	key, err := RandomKey(AES256SHA1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := NewPAS4UX509User(S4UUserID{Nonce: 1, CRealm: "R"}, key, UsageS4UX509UserReply)
+	if !p.Verify(key, UsageS4UX509UserReply) || p.Verify(key, UsageS4UX509UserRequest) {
+		t.Error("not as it was made")
+	}
+	for _, typ := range []int32{AES128SHA1.ChecksumType(), ChecksumHMACMD5, 0, 1, 7} {
+		p.Cksum.Type = typ
+		if p.Verify(key, UsageS4UX509UserReply) {
+			t.Errorf("type %d", typ)
+		}
+	}
+}

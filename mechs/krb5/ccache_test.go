@@ -476,6 +476,11 @@ func TestKCMHostile(t *testing.T) {
 	data, more := cached(t, 0)
 	principal := appendCCachePrincipal(nil, data.client)
 	good := data.creds[0].append(nil, 4)
+	big := data.creds[0]
+	sized := func(n int) []byte {
+		big.second = make([]byte, n)
+		return big.append(nil, 4)
+	}
 	for name, tt := range map[string]struct {
 		principal, list, cred []byte
 		want                  gss.Major
@@ -494,6 +499,9 @@ func TestKCMHostile(t *testing.T) {
 		"half a credential":       {answer(principal), answer(make([]byte, 16)), answer(good[:len(good)/2]), gss.DefectiveCredential},
 		"a credential of nothing": {answer(principal), answer(make([]byte, 16)), answer(nil), gss.DefectiveCredential},
 		"transport's status":      {u32(4, 5, 0), nil, nil, gss.DefectiveCredential},
+		"9 MiB":                   {answer(principal), answer(make([]byte, 16)), answer(sized(9 << 20)), 0},
+		"twice 9 MiB":             {answer(principal), answer(make([]byte, 32)), answer(sized(9 << 20)), gss.DefectiveCredential},
+		"11 MiB":                  {answer(principal), answer(make([]byte, 16)), answer(sized(11 << 20)), gss.DefectiveCredential},
 		"nothing":                 {nil, nil, nil, gss.DefectiveCredential},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -511,7 +519,7 @@ func TestKCMHostile(t *testing.T) {
 					if err != nil {
 						return
 					}
-					serveKCM(c, map[uint16][]byte{kcmGetPrincipal: tt.principal, kcmGetCredUUIDList: tt.list, kcmGetCredByUUID: tt.cred})
+					serveKCM(c, map[uint16][]byte{kcmGetPrincipal: tt.principal, kcmGetCredUUIDList: tt.list, kcmGetCredByUUID: tt.cred, kcmStore: answer(nil)})
 				}
 			})
 			c, err := OpenCache("KCM:x", &CacheOptions{KCMSocket: socket})
@@ -527,6 +535,9 @@ func TestKCMHostile(t *testing.T) {
 			}
 			if err := c.one.add(t.Context(), tgtName("X", "X"), &more); err == nil {
 				t.Error("a ticket was stored in another's cache")
+			}
+			if err := c.one.add(t.Context(), data.client, &more); err != nil && tt.want == 0 {
+				t.Error(err)
 			}
 		})
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/gsseal/gss"
 	ikrb5 "github.com/gsseal/gss/internal/krb5"
@@ -213,6 +214,27 @@ func TestPathOfAnother(t *testing.T) {
 			if c.creds[i].server.Equal(c.creds[j].server) {
 				t.Errorf("%v is there twice", c.creds[i].server)
 			}
+		}
+	}
+}
+
+// A service that acts for a user asks nobody for a ticket in another realm, of which its
+// own KDC would not have been asked whether it may.
+func TestProxyOtherRealm(t *testing.T) {
+	k, m, service := newFakeKDC(t)
+	asked := false
+	k.answer = func(req *ikrb5.KDCReq) []byte {
+		asked = true
+		return k.honest(req)
+	}
+	evidence := &ticket{server: service.shared.principal, raw: k.honestTicket(), key: k.key, end: time.Now().Add(time.Hour), flags: ikrb5.TicketForwardable}
+	cred := newProxy(service.Handle(), tgtName("U", testRealm), evidence)
+	for realm, want := range map[string]error{"FAR": errOtherRealm, testRealm: errReply} { // whose user is not alice
+		m.config.KDCs[realm] = []string{"tcp/kdc"}
+		asked = false
+		_, err := m.s4u2proxy(t.Context(), cred.shared, ikrb5.Principal{Name: ikrb5.PrincipalName{Components: []string{"host", "h"}}, Realm: realm})
+		if !errors.Is(err, want) || asked == (want == errOtherRealm) {
+			t.Errorf("%s: %v, asked: %t", realm, err, asked)
 		}
 	}
 }

@@ -90,7 +90,11 @@ func TestDelegatedCredential(t *testing.T) {
 		"no end":                 func(d *forwarding) { d.part.Infos[1].EndTime = time.Time{} },
 		"ended":                  func(d *forwarding) { d.part.Infos[1].EndTime = now.Add(-time.Second) },
 		"RC4":                    func(d *forwarding) { d.part.Infos[1].Key = ikrb5.EncryptionKey{EType: 23, Value: make([]byte, 16)} },
-		"short key":              func(d *forwarding) { d.part.Infos[1].Key.Value = d.part.Infos[1].Key.Value[1:] },
+		"not permitted": func(d *forwarding) {
+			d.m.config.EncTypes = []int32{int32(ikrb5.AES256SHA2)}
+			d.part.Infos[1].Key = ikrb5.EncryptionKey{EType: ikrb5.AES128SHA1, Value: make([]byte, 16)}
+		},
+		"short key": func(d *forwarding) { d.part.Infos[1].Key.Value = d.part.Infos[1].Key.Value[1:] },
 		"another key": func(d *forwarding) {
 			d.session, _ = ikrb5.RandomKey(ikrb5.AES256SHA2)
 		},

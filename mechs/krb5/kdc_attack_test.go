@@ -439,3 +439,18 @@ func TestKDCEncType(t *testing.T) {
 		}
 	}
 }
+
+// A reply that is too long is not read, even if it comes.
+func TestLongReply(t *testing.T) {
+	k, m, cred := newFakeKDC(t)
+	for size, ok := range map[int]bool{maxReply / 2: true, maxReply: false} {
+		_, err := k.ask(t, m, cred, true, func(req *ikrb5.KDCReq) []byte {
+			rep := k.rep(req, k.part(req))
+			rep.Ticket.EncPart.Cipher = make([]byte, size)
+			return rep.Append(nil)
+		})
+		if (err == nil) != ok {
+			t.Errorf("%d octets: %v", size, err)
+		}
+	}
+}

@@ -306,3 +306,49 @@ func TestCacheOfMany(t *testing.T) {
 		t.Errorf("another's: %v", err)
 	}
 }
+
+// A renewed TGT takes the place of the old one and of nothing else.
+func TestRenewedPlace(t *testing.T) {
+	data, _ := cached(t, 0)
+	cred, err := credentialOf(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cred.Close()
+	s := cred.shared
+	old := s.get(s.home().String(), time.Now())
+	renewed := *old
+	renewed.raw = append([]byte(nil), old.raw...)
+	renewed.end = old.end.Add(time.Hour)
+
+	second, foreign := data.creds[0], data.creds[0]
+	second.skey = 1
+	foreign.client = tgtName("X", "X")
+	data.creds = []ccacheCred{second, foreign, data.creds[0]}
+	memory := &memoryCache{new(MemoryCaches), "a"}
+	s.cache = memory
+	if err := memory.replace(t.Context(), data); err != nil {
+		t.Fatal(err)
+	}
+	s.replaceTGT(t.Context(), &renewed)
+	c, err := memory.read(t.Context())
+	if err != nil || len(c.creds) != 3 {
+		t.Fatal(c, err)
+	}
+	for i, want := range []time.Time{old.end, old.end, renewed.end} {
+		if got := ccacheTime(c.creds[i].end); !got.Equal(want) || c.creds[i].skey != data.creds[i].skey || !c.creds[i].client.Equal(data.creds[i].client) {
+			t.Errorf("%d: ends %v, not %v", i, got, want)
+		}
+	}
+
+	// Somebody else has logged in there meanwhile.
+	other := *data
+	other.client = foreign.client
+	if err := memory.replace(t.Context(), &other); err != nil {
+		t.Fatal(err)
+	}
+	s.replaceTGT(t.Context(), &renewed)
+	if c, err := memory.read(t.Context()); err != nil || len(c.creds) != 3 || !c.client.Equal(other.client) || !ccacheTime(c.creds[1].end).Equal(old.end) || !ccacheTime(c.creds[2].end).Equal(old.end) {
+		t.Errorf("%+v, %v", c, err)
+	}
+}
