@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/bits"
 	"os"
 	"slices"
 	"testing"
@@ -31,10 +32,11 @@ type dialogue struct {
 	Time    time.Time
 
 	// As an initiator: AP-REQs with mutual authentication, without, and of DCE style,
-	// with the third leg to a second one of number ThirdSeq; and messages to follow OneWay.
-	Mutual, OneWay, Bare, Third []byte
-	ThirdSeq                    uint32
-	Messages                    []recordedMessage
+	// with the third leg to a second one of number ThirdSeq; one with a credential; and
+	// messages to follow OneWay.
+	Mutual, OneWay, Bare, Third, Deleg []byte
+	ThirdSeq                           uint32
+	Messages                           []recordedMessage
 
 	// As an acceptor: the AP-REP to an authenticator of ours, a KRB-ERROR, and messages to
 	// follow the AP-REP.
@@ -102,6 +104,7 @@ func record(t *testing.T, l library, k *kdc, etype int32) *dialogue {
 		return p, p.step(nil)
 	}
 	_, r.Mutual = begin(gss.DefaultFlags)
+	_, r.Deleg = begin(gss.DefaultFlags | gss.Deleg)
 	p, tok := begin(gss.DefaultFlags &^ gss.Mutual)
 	r.OneWay = tok
 	complete(t, p)
@@ -227,19 +230,24 @@ func unprotected(req, as *ikrb5.APReq) []byte {
 	return req.Append(nil)
 }
 
-// TestRecorded: exchanges with other libraries, at the time when they were recorded. Every
-// token with any bit turned, cut off anywhere, or longer, is refused, or differs in what the
-// protocol does not protect, and then means the same.
-func TestRecorded(t *testing.T) {
+// exchanges are those that were recorded.
+func exchanges(t testing.TB) (all []*dialogue) {
+	t.Helper()
 	b, err := os.ReadFile(exchangeFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all []*dialogue
 	if err := json.Unmarshal(b, &all); err != nil {
 		t.Fatal(err)
 	}
-	for _, r := range all {
+	return all
+}
+
+// TestRecorded: exchanges with other libraries, at the time when they were recorded. Every
+// token with any bit turned, cut off anywhere, or longer, is refused, or differs in what the
+// protocol does not protect, and then means the same.
+func TestRecorded(t *testing.T) {
+	for _, r := range exchanges(t) {
 		if raceEnabled && r.EType != 19 {
 			continue
 		}
@@ -258,7 +266,7 @@ func (r *dialogue) replay(t *testing.T) {
 	}
 	defer cred.Close()
 	m := New(Options{Config: r.config(), Replay: vouching{}})
-	for _, tok := range [][]byte{r.Mutual, r.OneWay, r.Bare} {
+	for _, tok := range [][]byte{r.Mutual, r.OneWay, r.Bare, r.Deleg} {
 		bare := m.Sniff(tok)
 		want, sc, err := r.accept(t, m, cred, tok)
 		if err != nil {
@@ -294,6 +302,7 @@ func (r *dialogue) replay(t *testing.T) {
 			t.Errorf("%d bits mean nothing; those of the options alone are 31", turned)
 		}
 	}
+	r.alterCred(t, m, cred)
 	// The third leg of DCE style.
 	alter(r.Third, func(what string, bad []byte) {
 		_, err := r.third(t).step(bad)
@@ -343,6 +352,135 @@ func (r *dialogue) replay(t *testing.T) {
 	}
 	r.messages(t, "to an acceptor", accepted, r.Messages)
 	r.messages(t, "to an initiator", initiated, r.Replies)
+}
+
+// delegated opens r.Deleg.
+func (r *dialogue) delegated(t testing.TB) (*ikrb5.APReq, *ikrb5.Key, *ikrb5.Authenticator, gssChecksum) {
+	t.Helper()
+	keys, err := parseKeytab(r.Keytab)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, msg, _ := unframeUnless(false, r.Deleg)
+	req, err := ikrb5.ParseAPReq(msg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	candidates := keys.candidates(keys.entries[0].principal, &req.Ticket.EncPart)
+	if len(candidates) != 1 {
+		t.Fatalf("%d keys", len(candidates))
+	}
+	plain, err := candidates[0].key.Decrypt(nil, req.Ticket.EncPart.Cipher, ikrb5.UsageTicket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	part, err := ikrb5.ParseEncTicketPart(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := part.Key.Key()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plain, err = session.Decrypt(nil, req.Authenticator.Cipher, ikrb5.UsageAPReqAuth); err != nil {
+		t.Fatal(err)
+	}
+	auth, err := ikrb5.ParseAuthenticator(plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum, ok := parseGSSChecksum(auth.Cksum.Sum)
+	if !ok || !sum.flags.Has(gss.Deleg) {
+		t.Fatalf("%x", auth.Cksum.Sum)
+	}
+	return req, session, auth, sum
+}
+
+// alterCred alters the KRB-CRED inside the authenticator, as only somebody can who has the
+// session key. What its names' types are, its key's version, and what only the
+// ticket-granting service can read, nobody checks here. For the rest, MIT's is encrypted
+// once more; Heimdal's is in clear, and says what it then says.
+func (r *dialogue) alterCred(t *testing.T, m *Mech, cred *Credential) {
+	req, session, auth, sum := r.delegated(t)
+	sealed := sum.cred
+	orig, err := ikrb5.ParseCred(sealed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inClear := orig.EncPart.EType == 0
+	if inClear != (r.Library == "Heimdal") {
+		t.Fatalf("in clear: %v", inClear)
+	}
+	// octets are what c says in clear.
+	octets := func(c *ikrb5.Cred) []byte {
+		part, err := ikrb5.ParseEncCredPart(c.EncPart.Cipher)
+		if err != nil {
+			t.Error(err)
+			return nil
+		}
+		return part.Append(nil)
+	}
+	read := func(msg []byte) (gss.Info, error) {
+		sum.cred = msg
+		auth.Cksum.Sum = sum.append(nil)
+		if req.Authenticator.Cipher, err = session.Encrypt(nil, auth.Append(nil), ikrb5.UsageAPReqAuth); err != nil {
+			t.Fatal(err)
+		}
+		info, sc, err := r.accept(t, m, cred, frame(tokAPReq, req.Append(nil)))
+		if err != nil {
+			return info, err
+		}
+		defer sc.Close()
+		got, err := sc.(gss.Delegator).Delegated()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer got.Close()
+		if got.Name() != info.Peer {
+			t.Errorf("%v delegated %v", info.Peer, got.Name())
+		}
+		return info, nil
+	}
+	want, err := read(sealed)
+	if err != nil || !want.Flags.Has(gss.Deleg) {
+		t.Fatal(want, err)
+	}
+	refused := 0
+	alter(sealed, func(what string, bad []byte) {
+		got, err := read(bad)
+		if err != nil {
+			refused++
+			typed(t, "KRB-CRED, "+what, err, gss.DefectiveToken)
+			return
+		}
+		c, err := ikrb5.ParseCred(bad)
+		if err != nil || len(c.Tickets) != 1 || got != want {
+			t.Errorf("KRB-CRED, %s: accepted, %+v, %v", what, got, err)
+			return
+		}
+		c.Tickets[0].EncPart, c.Tickets[0].SName.Type = orig.Tickets[0].EncPart, orig.Tickets[0].SName.Type
+		c.EncPart.KVNO = orig.EncPart.KVNO
+		if bytes.Equal(c.Append(nil), sealed) {
+			return
+		}
+		if !inClear || c.EncPart.EType != 0 || differ(octets(c), octets(orig)) != 1 {
+			t.Errorf("KRB-CRED, %s: accepted", what)
+		}
+	})
+	if refused <= len(sealed) {
+		t.Errorf("KRB-CRED: %d alterations of %d octets refused", refused, len(sealed))
+	}
+}
+
+// differ counts the bits in which a and b differ; -1: their lengths do.
+func differ(a, b []byte) (n int) {
+	if len(a) != len(b) {
+		return -1
+	}
+	for i := range a {
+		n += bits.OnesCount8(a[i] ^ b[i])
+	}
+	return n
 }
 
 func (r *dialogue) third(t *testing.T) *third {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	ikrb5 "github.com/gsseal/gss/internal/krb5"
@@ -184,29 +185,61 @@ func TestForwardRefused(t *testing.T) {
 	}
 }
 
-// FuzzCred fuzzes the message, and what is inside it behind the encryption.
+// FuzzCred fuzzes the message, and what is inside it behind the encryption. It begins with
+// ours, MIT's and Heimdal's, each at its time.
 func FuzzCred(f *testing.F) {
 	d := newForwarding(f, 2, 2)
-	f.Add(d.message(f), false)
-	f.Add(d.part.Append(nil), true)
-	f.Fuzz(func(t *testing.T, b []byte, inside bool) {
-		if inside {
-			cipher, err := d.session.Encrypt(nil, b, ikrb5.UsageCredEncPart)
-			if err != nil {
-				t.Skip()
+	f.Add(byte(0), d.message(f), false)
+	f.Add(byte(0), d.part.Append(nil), true)
+	type origin struct {
+		*forwarding
+		at time.Time
+	}
+	all := []origin{{d, time.Now()}}
+	for n, r := range exchanges(f) {
+		_, session, auth, sum := r.delegated(f)
+		c, err := ikrb5.ParseCred(sum.cred)
+		if err != nil {
+			f.Fatal(err)
+		}
+		plain := c.EncPart.Cipher
+		if c.EncPart.EType != 0 {
+			if plain, err = session.Decrypt(nil, plain, ikrb5.UsageCredEncPart); err != nil {
+				f.Fatal(err)
 			}
-			c := ikrb5.Cred{Tickets: d.tickets, EncPart: ikrb5.EncryptedData{EType: d.session.EType(), Cipher: cipher}}
-			b = c.Append(nil)
 		}
-		c, err := d.m.openCred(b, d.client, d.session)
-		if (c == nil) != (err != nil) {
-			t.Fatal(c, err)
-		}
-		if c != nil {
-			if !c.Name().IsZero() && c.Name() != mechName(d.client) {
-				t.Fatal(c.Name())
-			}
-			c.Close()
-		}
+		f.Add(byte(n+1), sum.cred, false)
+		f.Add(byte(n+1), plain, true)
+		m := New(Options{Config: r.config()})
+		client := ikrb5.Principal{Name: auth.CName, Realm: auth.CRealm}
+		all = append(all, origin{&forwarding{m: m, client: client, session: session, tickets: c.Tickets}, r.Time})
+	}
+	f.Fuzz(func(t *testing.T, n byte, b []byte, inside bool) {
+		d := all[int(n)%len(all)]
+		synctest.Test(t, func(t *testing.T) {
+			time.Sleep(time.Until(d.at))
+			d.fuzz(t, b, inside)
+		})
 	})
+}
+
+func (d *forwarding) fuzz(t *testing.T, b []byte, inside bool) {
+	if inside {
+		cipher, err := d.session.Encrypt(nil, b, ikrb5.UsageCredEncPart)
+		if err != nil {
+			t.Skip()
+		}
+		c := ikrb5.Cred{Tickets: d.tickets, EncPart: ikrb5.EncryptedData{EType: d.session.EType(), Cipher: cipher}}
+		b = c.Append(nil)
+	}
+	c, err := d.m.openCred(b, d.client, d.session)
+	if (c == nil) != (err != nil) {
+		t.Fatal(c, err)
+	}
+	if c != nil {
+		if !c.Name().IsZero() && c.Name() != mechName(d.client) {
+			t.Fatal(c.Name())
+		}
+		c.Close()
+	}
 }

@@ -1,9 +1,7 @@
 package krb5
 
 import (
-	"encoding/json"
 	"errors"
-	"os"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,16 +22,9 @@ const (
 // to who has the keys: an acceptor, the third leg of DCE style, an initiator, or a context.
 // It is the time of the recording.
 func FuzzRecorded(f *testing.F) {
-	b, err := os.ReadFile(exchangeFile)
-	if err != nil {
-		f.Fatal(err)
-	}
-	var all []*dialogue
-	if err := json.Unmarshal(b, &all); err != nil {
-		f.Fatal(err)
-	}
+	all := exchanges(f)
 	for n, r := range all {
-		for _, tok := range [][]byte{r.Mutual, r.OneWay, r.Bare} {
+		for _, tok := range [][]byte{r.Mutual, r.OneWay, r.Bare, r.Deleg} {
 			f.Add(byte(n), byte(toAcceptor), tok)
 		}
 		f.Add(byte(n), byte(toThird), r.Third)
