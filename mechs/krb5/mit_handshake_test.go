@@ -40,7 +40,7 @@ func startMITEnd(t *testing.T, program string, env []string, args ...string) *mi
 	}
 	t.Cleanup(func() { in.Close(); cmd.Wait() })
 	p := &mitEndProcess{t: t, out: bufio.NewScanner(out), in: func(line string) { fmt.Fprintln(in, line) }}
-	p.out.Buffer(nil, 1<<17)
+	p.out.Buffer(nil, 1<<18)
 	return p
 }
 

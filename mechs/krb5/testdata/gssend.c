@@ -6,7 +6,9 @@
  *        gssend - 0 BINDINGS			accepts
  *
  * It writes a token for each that it reads, and then "complete FLAGS INITIATOR ACCEPTOR" or
- * "error MAJOR MINOR". With a context it goes on to answer, "ok …" or "error MAJOR MINOR":
+ * "error MAJOR MINOR". With a context it goes on to answer, "ok …" or "error MAJOR MINOR".
+ * Buffers are d, data, or s, sign-only; TRAILER is 1 or 0 for seal, "-" for open if there
+ * is none:
  *
  *	wrap SEALED MSG		-> ok TOKEN
  *	unwrap TOKEN		-> ok SEALED MSG
@@ -14,6 +16,9 @@
  *	verify MSG MIC		-> ok
  *	prf PARTIAL INPUT N	-> ok OCTETS
  *	limit SEALED N		-> ok MOST	(gss_wrap_size_limit)
+ *	aead SEALED AD MSG	-> ok TOKEN	(gss_wrap_aead)
+ *	seal SEALED TRAILER (d|s OCTETS)...	-> ok HEADER TRAILER DATA...	(gss_wrap_iov)
+ *	open HEADER TRAILER (d|s OCTETS)...	-> ok SEALED DATA...	(gss_unwrap_iov)
  *	delegated SERVICE@HOST	-> ok NAME TOKEN	a first token with the credential that came
  */
 #include <stdio.h>
@@ -62,6 +67,57 @@ static gss_name_t import(char *name) {
 	gss_buffer_desc b = { strlen(name), name };
 	if (gss_import_name(&min, &b, &hostbased, &n)) exit(3);
 	return n;
+}
+
+/* pieces reads buffers into v, the first of kind w, and returns their number. */
+static int pieces(gss_iov_buffer_desc *v, char *w) {
+	int n = 0;
+	for (; w != NULL; w = strtok(NULL, " ")) {
+		v[n].type = *w == 'd' ? GSS_IOV_BUFFER_TYPE_DATA : GSS_IOV_BUFFER_TYPE_SIGN_ONLY;
+		v[n++].buffer = octets(strtok(NULL, " "));
+	}
+	return n;
+}
+
+static void tell_data(gss_iov_buffer_desc *v, int n) {
+	for (int i = 0; i < n; i++)
+		if (v[i].type == GSS_IOV_BUFFER_TYPE_DATA) hex(" ", &v[i].buffer, "");
+	putchar('\n');
+}
+
+static OM_uint32 sealiov(OM_uint32 *min, gss_ctx_id_t c, int sealed, int trailer, char *first) {
+	gss_iov_buffer_desc v[20];
+	gss_buffer_desc none = { 0, NULL };
+	memset(v, 0, sizeof v);
+	int conf, n = pieces(v + 1, first) + 1;
+	v[0].type = GSS_IOV_BUFFER_TYPE_HEADER | GSS_IOV_BUFFER_FLAG_ALLOCATE;
+	if (trailer) {
+		v[n++].type = GSS_IOV_BUFFER_TYPE_PADDING | GSS_IOV_BUFFER_FLAG_ALLOCATE;
+		v[n++].type = GSS_IOV_BUFFER_TYPE_TRAILER | GSS_IOV_BUFFER_FLAG_ALLOCATE;
+	}
+	OM_uint32 maj = gss_wrap_iov(min, c, sealed, GSS_C_QOP_DEFAULT, &conf, v, n);
+	if (maj) return maj;
+	hex("ok ", &v[0].buffer, " ");
+	hex("", trailer ? &v[n - 1].buffer : &none, "");
+	tell_data(v, n);
+	return 0;
+}
+
+static OM_uint32 openiov(OM_uint32 *min, gss_ctx_id_t c, char *header, char *trailer, char *first) {
+	gss_iov_buffer_desc v[20];
+	memset(v, 0, sizeof v);
+	int conf = 0, n = pieces(v + 1, first) + 1;
+	v[0].type = GSS_IOV_BUFFER_TYPE_HEADER;
+	v[0].buffer = octets(header);
+	if (strcmp(trailer, "-") != 0) {
+		v[n].type = GSS_IOV_BUFFER_TYPE_TRAILER;
+		v[n++].buffer = octets(trailer);
+	}
+	OM_uint32 maj = gss_unwrap_iov(min, c, &conf, NULL, v, n);
+	if (maj) return maj;
+	printf("ok %d", conf);
+	tell_data(v, n);
+	return 0;
 }
 
 int main(int argc, char **argv) {
@@ -133,6 +189,15 @@ int main(int argc, char **argv) {
 		} else if (strcmp(verb, "limit") == 0) {
 			maj = gss_wrap_size_limit(&min, c, atoi(p), GSS_C_QOP_DEFAULT, atoi(q), &most);
 			if (maj == 0) printf("ok %u\n", most);
+		} else if (strcmp(verb, "aead") == 0) {
+			mic = octets(q);
+			in = octets(r);
+			maj = gss_wrap_aead(&min, c, atoi(p), GSS_C_QOP_DEFAULT, &mic, &in, &conf, &out);
+			if (maj == 0) hex("ok ", &out, "\n");
+		} else if (strcmp(verb, "seal") == 0) {
+			maj = sealiov(&min, c, atoi(p), atoi(q), r);
+		} else if (strcmp(verb, "open") == 0) {
+			maj = openiov(&min, c, p, q, r);
 		} else if (strcmp(verb, "delegated") == 0) {
 			gss_ctx_id_t next = GSS_C_NO_CONTEXT;
 			if (cred == GSS_C_NO_CREDENTIAL) { printf("none\n"); continue; }
