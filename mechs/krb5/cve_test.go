@@ -78,7 +78,7 @@ func TestFraming(t *testing.T) {
 		"three octets":            frame(length(n, 3)),
 		"four octets":             frame(length(n, 4)),
 		"eight octets":            frame(length(n, 8)),
-		"2³²-1":                   frame(length(0xffffffff, 4)),
+		"2³²-1":                   frame([]byte{0x60, 0x84, 0xff, 0xff, 0xff, 0xff}),
 		"one octet, short form":   frame([]byte{0x60, byte(n)}),
 		"indefinite":              append(frame([]byte{0x60, 0x80}), 0, 0),
 		"127 octets of length":    frame([]byte{0x60, 0xff}),
