@@ -86,7 +86,7 @@ type gssCred struct {
 }
 
 func (c gssCred) auth() auth {
-	var e Encoder
+	e := Encoder{make([]byte, 0, 20+len(c.handle)+3)}
 	for _, v := range [...]uint32{c.version, c.proc, c.seq, uint32(c.service)} {
 		e.Uint32(v)
 	}
@@ -171,7 +171,9 @@ func micAuth(sc gss.Context, msg []byte) (auth, error) {
 }
 
 func verifyMIC4(sc gss.Context, v uint32, a auth) error {
-	return verifyMIC(sc, binary.BigEndian.AppendUint32(nil, v), a)
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], v)
+	return verifyMIC(sc, b[:], a)
 }
 
 func verifyMIC(sc gss.Context, msg []byte, a auth) error {

@@ -3,6 +3,7 @@ package rpcsecgss
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // RFC 5531 §9.
@@ -178,7 +179,7 @@ func parseCall(msg []byte) (c call, deny []byte, err error) {
 }
 
 func reply(xid, stat uint32) *Encoder {
-	e := new(Encoder)
+	e := &Encoder{make([]byte, 0, 32)}
 	e.Uint32(xid)
 	e.Uint32(msgReply)
 	e.Uint32(stat)
@@ -210,6 +211,7 @@ type answer struct {
 
 func accept(xid uint32, verf auth, a answer) []byte {
 	e := reply(xid, msgAccepted)
+	e.b = slices.Grow(e.b, 8+len(verf.body)+3+12+len(a.results))
 	e.auth(verf)
 	e.Uint32(uint32(a.stat))
 	switch a.stat {
