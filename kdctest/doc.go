@@ -1,6 +1,6 @@
 // Package kdctest is a Kerberos KDC inside the process, for tests and demos of
-// programs that use Kerberos: no Docker, no daemon, nothing in /etc. MIT's tools
-// and gokrb5 talk to it as to any other KDC.
+// programs that use Kerberos: no Docker, no daemon, nothing in /etc. MIT's and
+// Heimdal's tools and libraries and gokrb5 talk to it as to any other KDC.
 //
 //	func TestLogin(t *testing.T) {
 //		realm := kdctest.New(t)

@@ -78,7 +78,7 @@ func (h *acceptor) first(ctx context.Context, in []byte) ([]byte, gss.Context, e
 		h.cred = c
 	}
 	if !h.cred.shared.accepts {
-		return nil, nil, noCred("Accept_sec_context", nil)
+		return nil, nil, noCred("Accept_sec_context", errInitiates)
 	}
 	bare := h.m.Sniff(in)
 	id, msg, ok := unframeUnless(bare, in)

@@ -103,6 +103,9 @@ func TestKeytabOfMIT(t *testing.T) {
 		if gss.MajorOf(err) != want {
 			t.Errorf("%s: %v", principal, err)
 		}
+		if err != nil && !strings.Contains(err.Error(), principal) {
+			t.Errorf("%v does not say which of the keytab's", err)
+		}
 		if err == nil {
 			c.Close()
 		}

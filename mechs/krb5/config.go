@@ -39,7 +39,8 @@ type Config struct {
 	Domains map[string]string
 
 	// EncTypes are the encryption types (RFC 3961 §8) asked for, best first, and
-	// the only ones accepted; nil: 20, 18, 19, 17. Others are ignored.
+	// the only ones accepted; nil: 20, 18, 19, 17. Others are never asked for; those
+	// that Options.AllowWeak lets in are accepted if they are listed, or if this is nil.
 	EncTypes []int32
 
 	// Skew is how far clocks may be apart; 0: 5 minutes.

@@ -347,6 +347,16 @@ func TestRefusedAtOnce(t *testing.T) {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 	}
+	// Who has given none is told where.
+	if _, err := m.Initiate(target, nil); !errors.Is(err, errNoInitiator) || !strings.Contains(err.Error(), "Options.Initiator") {
+		t.Error(err)
+	}
+	if _, err := m.Accept(nil); !errors.Is(err, errNoAcceptor) || !strings.Contains(err.Error(), "Options.Acceptor") {
+		t.Error(err)
+	}
+	if _, err := m.Initiate(target, &gss.InitOptions{Credentials: []gss.Credential{f.service}}); !errors.Is(err, errAccepts) {
+		t.Error(err)
+	}
 	for name, o := range map[string]*gss.AcceptOptions{
 		"no credential":       nil,
 		"another mechanism's": {Credentials: []gss.Credential{other}},

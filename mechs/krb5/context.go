@@ -33,8 +33,8 @@ type Context interface {
 	gss.Exporter
 
 	// SessionKey returns the key that protects messages, which the caller erases, and
-	// its encryption type (17 to 20, RFC 3961 §8): the acceptor's subkey, else the
-	// initiator's. It is what GSS_C_INQ_SSPI_SESSION_KEY of MIT krb5 and
+	// its encryption type (RFC 3961 §8; 17 to 20, with Options.AllowWeak also an old one's):
+	// the acceptor's subkey, else the initiator's. It is what GSS_C_INQ_SSPI_SESSION_KEY of MIT krb5 and
 	// SECPKG_ATTR_SESSION_KEY of Windows are, for protocols that need it on the wire,
 	// such as SMB.
 	//

@@ -3,6 +3,7 @@ package krb5
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/gsseal/gss"
@@ -100,9 +101,17 @@ func openKeytab(b []byte, principal string) (*keytab, ikrb5.Principal, error) {
 	}
 	if len(k.entries) == 0 || principal != "" && !k.has(p) {
 		k.erase()
-		return nil, p, credError(gss.NoCred, errors.New("krb5: no usable key in the keytab"))
+		return nil, p, noKey(p)
 	}
 	return k, p, nil
+}
+
+// noKey is the error of a keytab that has none for p, or none at all if p is zero.
+func noKey(p ikrb5.Principal) error {
+	if len(p.Name.Components) == 0 {
+		return credError(gss.NoCred, errors.New("krb5: no usable key in the keytab"))
+	}
+	return credError(gss.NoCred, fmt.Errorf("krb5: no usable key of %s in the keytab", p))
 }
 
 // FromCCache returns a credential that initiates with the tickets of a credential

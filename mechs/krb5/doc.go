@@ -85,5 +85,7 @@
 //
 // # What is not there
 //
-// User-to-user, FAST, PKINIT, IAKERB, S4U between realms.
+// User-to-user, FAST, PKINIT, IAKERB, S4U between realms; of what tickets say,
+// authentication indicators (RFC 8129, inside a CAMMAC, RFC 7751) and the services that a
+// PAC says delegation went through.
 package krb5

@@ -77,7 +77,7 @@ func (h *initiator) request(ctx context.Context, in []byte) ([]byte, gss.Context
 		}
 		h.cred = c
 		if !c.shared.initiates {
-			return nil, nil, initError(gss.NoCred, nil)
+			return nil, nil, initError(gss.NoCred, errAccepts)
 		}
 		if h.target, err = h.m.config.principal(h.name, c.shared.principal.Realm); err != nil {
 			return nil, nil, err

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/gsseal/gss"
+	ikrb5 "github.com/gsseal/gss/internal/krb5"
 	"github.com/gsseal/gss/internal/peers"
 	"github.com/gsseal/gss/kdctest"
 	"github.com/gsseal/gss/mechs/krb5"
@@ -317,6 +318,7 @@ func TestTransports(t *testing.T) {
 		t.Fatal(err)
 	}
 	closed.Close()
+	small := tooBig(t)
 	for _, tt := range []struct {
 		name string
 		kdcs []string
@@ -327,6 +329,9 @@ func TestTransports(t *testing.T) {
 		{"either", []string{r.Addr()}, true},
 		{"first is dead", []string{"tcp/" + closed.Addr().String(), r.Addr()}, true},
 		{"first is nonsense", []string{"[::", "https://kdc/", "host name", "", r.Addr()}, true},
+		{"first has too much to say for UDP", []string{"udp/" + small, r.Addr()}, true},
+		{"first has, and only UDP is heard", []string{small, "udp/" + r.Addr()}, true},
+		{"all have too much to say", []string{"udp/" + small, "udp/" + small}, false},
 		{"all are dead", []string{"tcp/" + closed.Addr().String()}, false},
 		{"all are nonsense", []string{"sctp/" + r.Addr()}, false},
 	} {
@@ -343,6 +348,31 @@ func TestTransports(t *testing.T) {
 		}
 		h.Close()
 	}
+}
+
+// tooBig is a KDC that is there by UDP only, and whose reply is too long for that.
+func tooBig(t *testing.T) (addr string) {
+	t.Helper()
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	e := ikrb5.KRBError{
+		Code: ikrb5.KRB_ERR_RESPONSE_TOO_BIG, STime: time.Now(), Realm: "R",
+		SName: ikrb5.PrincipalName{Type: 2, Components: []string{"krbtgt", "R"}},
+	}
+	go func() {
+		b := make([]byte, 1<<16)
+		for {
+			_, from, err := c.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			c.WriteTo(e.Append(nil), from)
+		}
+	}()
+	return c.LocalAddr().String()
 }
 
 // A Source follows its file: keys that were rolled, a cache of somebody else's.

@@ -30,7 +30,8 @@ const (
 
 // askKDC sends a request to realm's KDCs, one after the other until one answers,
 // and returns the reply of that one. A KRB-ERROR is returned as the error, but for
-// the one that says that this KDC is of no use now.
+// those that say that this KDC is of no use now, or not by UDP, where the reply does not
+// fit: then the next one is asked.
 func (m *Mech) askKDC(ctx context.Context, realm string, req *ikrb5.KDCReq) (*ikrb5.KDCRep, error) {
 	kdcs, err := m.kdcs(ctx, realm)
 	if err != nil {
@@ -46,7 +47,7 @@ func (m *Mech) askKDC(ctx context.Context, realm string, req *ikrb5.KDCReq) (*ik
 			continue
 		}
 		if kerr, bad := ikrb5.ParseKRBError(reply); bad == nil {
-			if err = kerr; kerr.Code == ikrb5.KDC_ERR_SVC_UNAVAILABLE {
+			if err = kerr; kerr.Code == ikrb5.KDC_ERR_SVC_UNAVAILABLE || kerr.Code == ikrb5.KRB_ERR_RESPONSE_TOO_BIG {
 				continue
 			}
 			return nil, err

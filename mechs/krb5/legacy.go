@@ -260,7 +260,7 @@ func FromWeakKeytab(keytab []byte, principal string) (*Credential, error) {
 	}
 	if len(k.entries) == 0 || principal != "" && !k.has(p) {
 		k.erase()
-		return nil, noCred("Acquire_cred", nil)
+		return nil, noKey(p)
 	}
 	return newCredential(&shared{principal: p, accepts: true, keys: k}), nil
 }

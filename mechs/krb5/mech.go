@@ -2,6 +2,7 @@ package krb5
 
 import (
 	"context"
+	"errors"
 	"net"
 	"slices"
 	"sync/atomic"
@@ -119,14 +120,14 @@ func (m *Mech) OID() oid.OID { return oid.Krb5 }
 // Unavailable, also for bindings under GODEBUG=fips140=only, as they need MD5.
 func (m *Mech) Initiate(target gss.Name, o *gss.InitOptions) (gss.Handshake, error) {
 	r := o.Resolved()
-	cred, err := named(r.Credentials, "Init_sec_context", m.initiator)
+	cred, err := named(r.Credentials, "Init_sec_context", m.initiator, errNoInitiator)
 	if err != nil {
 		return nil, err
 	}
 	fallback, can := "", services|delegation
 	if cred != nil {
 		if !cred.shared.initiates {
-			return nil, noCred("Init_sec_context", nil)
+			return nil, noCred("Init_sec_context", errAccepts)
 		}
 		fallback = cred.shared.principal.Realm
 		if isAnonymous(cred.shared.principal.Name) {
@@ -163,14 +164,14 @@ func (m *Mech) Accept(o *gss.AcceptOptions) (gss.Handshake, error) {
 	if err := checkMD5(r.Bindings, "Accept_sec_context"); err != nil {
 		return nil, err
 	}
-	cred, err := named(r.Credentials, "Accept_sec_context", m.acceptor)
+	cred, err := named(r.Credentials, "Accept_sec_context", m.acceptor, errNoAcceptor)
 	if err != nil {
 		return nil, err
 	}
 	h := &acceptor{m: m, opts: r}
 	if cred != nil {
 		if !cred.shared.accepts {
-			return nil, noCred("Accept_sec_context", nil)
+			return nil, noCred("Accept_sec_context", errInitiates)
 		}
 		if h.cred = cred.Handle(); h.cred == nil {
 			return nil, noCred("Accept_sec_context", errClosed)
@@ -179,16 +180,24 @@ func (m *Mech) Accept(o *gss.AcceptOptions) (gss.Handshake, error) {
 	return h, nil
 }
 
+// Why there is no credential.
+var (
+	errNoInitiator = errors.New("krb5: neither InitOptions.Credentials nor Options.Initiator has one")
+	errNoAcceptor  = errors.New("krb5: neither AcceptOptions.Credentials nor Options.Acceptor has one")
+	errAccepts     = errors.New("krb5: the credential does not initiate")
+	errInitiates   = errors.New("krb5: the credential does not accept")
+)
+
 // named returns the Kerberos credential among cs; nil if cs is empty and there is
-// a Source to ask later.
-func named(cs []gss.Credential, op string, source Source) (*Credential, error) {
+// a Source to ask later, and an error for none if there is not.
+func named(cs []gss.Credential, op string, source Source, none error) (*Credential, error) {
 	c, err := gss.SelectCredential(cs, oid.Krb5)
 	if err != nil {
 		return nil, err
 	}
 	if c == nil {
 		if source == nil {
-			return nil, noCred(op, nil)
+			return nil, noCred(op, none)
 		}
 		return nil, nil
 	}
@@ -217,7 +226,7 @@ func (m *Mech) Canonicalize(_ context.Context, n gss.Name) (gss.Name, error) {
 // the caller.
 func (m *Mech) Acquire(ctx context.Context) ([]gss.Credential, error) {
 	if m.initiator == nil {
-		return nil, noCred("Acquire_cred", nil)
+		return nil, noCred("Acquire_cred", errors.New("krb5: there is no Options.Initiator"))
 	}
 	c, err := m.initiator(ctx)
 	if err != nil {

@@ -44,7 +44,7 @@ type proxy struct {
 // GODEBUG=fips140=only, as the request needs MD5; Unauthorized if the KDC refuses.
 func (m *Mech) Impersonate(ctx context.Context, service *Credential, user gss.Name) (*Credential, error) {
 	if !service.shared.initiates {
-		return nil, noCred("Acquire_cred", nil)
+		return nil, noCred("Acquire_cred", errAccepts)
 	}
 	client, err := m.config.principal(user, service.shared.principal.Realm)
 	switch {
