@@ -58,7 +58,6 @@ func (c *acceptedContext) Delegated() (gss.Credential, error) {
 // Names of attributes, MIT krb5's where it has one. Values of the first ones are a PAC's
 // buffers as they came (MS-PAC §2.4).
 const (
-	attrPAC     = "urn:mspac:"
 	attrUser    = "urn:mspac:user-sid"  // Display: "S-1-5-…"
 	attrGroup   = "urn:mspac:group-sid" // one each
 	attrAccount = "urn:mspac:account"   // Display: "DOMAIN\\user"
